@@ -1,0 +1,3 @@
+//! The path of a rule: `watch` (the cluster) or `directory` (manifests) -> `world` (what is known) -> `compile` (pure) -> `discovery`.
+
+pub mod world;
