@@ -1,7 +1,28 @@
-//! Outrigger's data plane.
+//! Outrigger's data plane: the proxy beside each pod, and the iptables rules that lead the pod's traffic to it.
 //!
 //! # Layout
-//! - [`protocol`]: what the control plane publishes and how it travels.
-#![doc = ""]
+//! A request leaves a pod through these files, in this order: [`listen`] (where did the client mean to go?) ->
+//! [`outbound`] ([`mesh`]: what is at that address?) -> [`detect`] -> [`http`] or [`tcp`] -> [`route`] (which rule?) ->
+//! [`balance`] (which endpoint?) -> [`pool`] -> the other pod, where it enters through [`listen`] -> [`inbound`].
+//!
+//! Beside the path: [`discovery`] fills `mesh` over the [`protocol`]; [`app`] puts a proxy together from a
+//! [`config`]; [`drain`] ends it; [`admin`] and [`metrics`] show it. `init` sets up iptables before it starts.
 
+pub mod admin;
+pub mod app;
+pub mod balance;
+pub mod body;
+pub mod config;
+pub mod detect;
+pub mod discovery;
+pub mod drain;
+pub mod http;
+pub mod inbound;
+pub mod listen;
+pub mod mesh;
+pub mod metrics;
+pub mod outbound;
+pub mod pool;
 pub mod protocol;
+pub mod route;
+pub mod tcp;

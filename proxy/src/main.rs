@@ -1,2 +1,86 @@
-//! `outrigger-proxy`.
-fn main() {}
+//! `outrigger-proxy`: `run` beside a pod's application, `init` once before it. Ends with 0 when the work is done, 1
+//! when it failed, 2 for a wrong command line.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use outrigger_proxy::app;
+use outrigger_proxy::config::RunArgs;
+
+/// A sidecar needs no more; two keep one slow task from holding up the rest.
+const WORKERS: usize = 2;
+
+#[derive(Debug, Parser)]
+#[command(version, about = "The Outrigger sidecar proxy")]
+struct Cli {
+    /// What is logged, as in `info` or `outrigger_proxy=debug`
+    #[arg(long, env = "OUTRIGGER_LOG", default_value = "info", global = true)]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Carry the pod's connections
+    Run(RunArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_new(&cli.log);
+    let bad_filter = filter.as_ref().err().map(ToString::to_string);
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
+        .init();
+    if let Some(error) = bad_filter {
+        tracing::warn!(log = cli.log, error, "not a log filter; info is used");
+    }
+    match start(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: Command) -> anyhow::Result<()> {
+    // tonic's TLS takes the process's default; there is only one provider in this program.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Run(args) => run(args).await,
+        }
+    });
+    // Connections that outlived the drain are closed, not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn run(args: RunArgs) -> anyhow::Result<()> {
+    // The probe is the thing itself: whether a socket of the family can be bound.
+    let ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+    let shutdown = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let bound = app::build(args.resolve(ipv6))?;
+    let token = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        token.cancel();
+    });
+    bound.run(shutdown).await;
+    Ok(())
+}

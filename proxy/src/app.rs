@@ -1,0 +1,188 @@
+//! A proxy, put together: binds every address first, then runs until it is told to end and has drained.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{Admin, Pages};
+use crate::config::{Config, Listener};
+use crate::discovery;
+use crate::drain::Drain;
+use crate::inbound::{Application, Inbound};
+use crate::listen::{self, Connection, OriginalDestination, Refused};
+use crate::mesh::Mesh;
+use crate::metrics::{Carried, Direction, Metrics};
+use crate::outbound::Outbound;
+
+/// How often connections to the application that are idle are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// A proxy whose addresses are bound.
+#[derive(Debug)]
+pub struct Bound {
+    config: Config,
+    outbound: Vec<(TcpListener, OriginalDestination)>,
+    inbound: Vec<(TcpListener, OriginalDestination)>,
+    admin: TcpListener,
+    metrics: TcpListener,
+    readiness: TcpListener,
+    mesh: Mesh,
+    wanted: mpsc::UnboundedReceiver<SocketAddr>,
+}
+
+/// Binds every address of a proxy.
+///
+/// # Errors
+/// The address that cannot be bound and why.
+pub fn build(config: Config) -> anyhow::Result<Bound> {
+    let bind = |listeners: &[Listener]| -> anyhow::Result<Vec<_>> {
+        listeners
+            .iter()
+            .map(|one| Ok((listen::bind(one.address)?, one.original)))
+            .collect()
+    };
+    let (mesh, wanted) = Mesh::new();
+    Ok(Bound {
+        outbound: bind(&config.outbound)?,
+        inbound: bind(&config.inbound)?,
+        admin: listen::bind(config.admin)?,
+        metrics: listen::bind(config.metrics)?,
+        readiness: listen::bind(config.readiness)?,
+        mesh,
+        wanted,
+        config,
+    })
+}
+
+impl Bound {
+    /// The addresses that outbound connections enter at, in the order of the configuration.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn outbound(&self) -> std::io::Result<Vec<SocketAddr>> {
+        self.outbound
+            .iter()
+            .map(|(listener, _)| listener.local_addr())
+            .collect()
+    }
+
+    /// The same for inbound connections.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn inbound(&self) -> std::io::Result<Vec<SocketAddr>> {
+        self.inbound
+            .iter()
+            .map(|(listener, _)| listener.local_addr())
+            .collect()
+    }
+
+    /// The address of the readiness probe.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn readiness(&self) -> std::io::Result<SocketAddr> {
+        self.readiness.local_addr()
+    }
+
+    /// What the proxy knows, for those who wait until it is ready.
+    pub fn mesh(&self) -> Mesh {
+        self.mesh.clone()
+    }
+
+    /// Runs until `shutdown`, and then until the last connection has ended or the time for it is over.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let (metrics, drain) = (Arc::new(Metrics::default()), Drain::default());
+        let outbound = Outbound {
+            mesh: self.mesh.clone(),
+            drain: drain.clone(),
+            metrics: metrics.clone(),
+        };
+        let application = Application::default();
+        let inbound = Inbound {
+            mesh: self.mesh.clone(),
+            drain: drain.clone(),
+            metrics: metrics.clone(),
+            application: application.clone(),
+        };
+        let admin = Admin {
+            mesh: self.mesh.clone(),
+            drain: drain.clone(),
+            metrics: metrics.clone(),
+        };
+
+        // Dropped, and so ended, when the drain is over.
+        let mut tasks = JoinSet::new();
+        for (listener, original) in self.outbound {
+            let outbound = outbound.clone();
+            let take = take(
+                Direction::Outbound,
+                drain.clone(),
+                metrics.clone(),
+                move |connection| outbound.clone().carry(connection),
+            );
+            tasks.spawn(listen::accept(listener, original, take));
+        }
+        for (listener, original) in self.inbound {
+            let inbound = inbound.clone();
+            let take = take(
+                Direction::Inbound,
+                drain.clone(),
+                metrics.clone(),
+                move |connection| inbound.clone().carry(connection),
+            );
+            tasks.spawn(listen::accept(listener, original, take));
+        }
+        tasks.spawn(admin.clone().serve(self.admin, Pages::All));
+        tasks.spawn(admin.clone().serve(self.metrics, Pages::Metrics));
+        tasks.spawn(admin.serve(self.readiness, Pages::Readiness));
+        let (control_plane, mesh, wanted) = (self.config.control_plane, self.mesh, self.wanted);
+        tasks.spawn(async move { discovery::run(control_plane, mesh, wanted, &metrics).await });
+        tasks.spawn(async move {
+            let mut sweep = tokio::time::interval(SWEEP);
+            loop {
+                sweep.tick().await;
+                application.sweep();
+            }
+        });
+
+        shutdown.cancelled().await;
+        tracing::info!(connections = drain.open(), at_most = ?self.config.drain, "draining");
+        match drain.run(self.config.drain).await {
+            0 => tracing::info!("drained"),
+            left => tracing::warn!(
+                left,
+                "connections still open after the drain time; they are closed now"
+            ),
+        }
+    }
+}
+
+/// What happens to an accepted connection: carried in a task that the drain counts, or refused and counted.
+fn take<F>(
+    direction: Direction,
+    drain: Drain,
+    metrics: Arc<Metrics>,
+    carry: impl Fn(Connection) -> F,
+) -> impl Fn(Result<Connection, Refused>)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    move |accepted| match accepted {
+        Ok(connection) => drain.spawn(carry(connection)),
+        Err(refused) => {
+            let carried = if matches!(refused, Refused::Loop(_)) {
+                Carried::Loop
+            } else {
+                Carried::Failed
+            };
+            metrics.connection(direction, carried);
+            tracing::warn!(%refused, "connection refused");
+        }
+    }
+}

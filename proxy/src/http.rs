@@ -1,0 +1,106 @@
+//! A connection that speaks HTTP: serves it request by request, each routed on its own. Before it on the path:
+//! `listen` or `detect`; after it: `route`, `balance`, `pool`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::header::{CONNECTION, HeaderValue};
+use ::http::{Request, Response, Version};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::balance::Endpoint;
+use crate::body::Body;
+use crate::drain::Drain;
+use crate::mesh::Destination;
+use crate::metrics::{Direction, Metrics};
+use crate::pool::{CONNECTION_WINDOW, STREAM_WINDOW};
+
+mod forward;
+mod headers;
+mod reply;
+mod upgrade;
+
+/// How long after the drain has begun a connection may stay idle. Until then it is the client that closes it,
+/// having read `Connection: close`; no request meets a connection that is just being closed.
+const DRAIN_IDLE: Duration = Duration::from_secs(2);
+/// HTTP/2 streams that one client connection may have open, in number.
+const MAX_STREAMS: u32 = 1024;
+/// What a request's header section may take, in bytes; Envoy's default of 60 KiB.
+const MAX_HEADERS: u32 = 60 << 10;
+
+/// Where the requests of a connection go.
+#[derive(Debug, Clone)]
+pub enum Upstream {
+    /// Out of the pod: by the routes of a service of the mesh.
+    Mesh(Destination),
+    /// Into the pod: to its own application.
+    Local(Arc<Endpoint>),
+}
+
+impl Upstream {
+    fn direction(&self) -> Direction {
+        match self {
+            Self::Mesh(_) => Direction::Outbound,
+            Self::Local(_) => Direction::Inbound,
+        }
+    }
+}
+
+/// Serves a connection until either side has ended it; `drain` ends it after the request under way.
+pub async fn serve<S>(stream: S, upstream: Upstream, drain: Drain, metrics: Arc<Metrics>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn({
+        let drain = drain.clone();
+        move |request| handle(request, upstream.clone(), drain.clone(), metrics.clone())
+    });
+    let mut server = auto::Builder::new(TokioExecutor::new()).preserve_header_case(true);
+    // No limit on how long a header section takes or a connection is idle: the application behind has its own,
+    // and a client must not notice that there is a second server in front of it.
+    server.http1().header_read_timeout(None).timer(TokioTimer::new());
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADERS);
+    let connection = server.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = drain.begun_since(DRAIN_IDLE) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error, "connection ended");
+    }
+}
+
+async fn handle(
+    request: Request<Incoming>,
+    upstream: Upstream,
+    drain: Drain,
+    metrics: Arc<Metrics>,
+) -> Result<Response<Body>, std::convert::Infallible> {
+    let direction = upstream.direction();
+    let version = request.version();
+    let mut response = forward::forward(request.map(Body::streamed), &upstream).await;
+    if version != Version::HTTP_2 {
+        *response.version_mut() = version;
+        if drain.begun() && response.status() != ::http::StatusCode::SWITCHING_PROTOCOLS {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+    metrics.request(direction, response.status());
+    Ok(response)
+}

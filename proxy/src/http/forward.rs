@@ -1,0 +1,185 @@
+//! One request: find its route, pick an endpoint, send it there, and again elsewhere if nothing of it has left.
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body as _;
+
+use super::{Upstream, headers, reply, upgrade};
+use crate::balance::{self, Cluster, Endpoint};
+use crate::body::Body;
+use crate::pool::{self, SendError};
+use crate::protocol::mesh::LoadBalancer;
+use crate::route::{self, Target};
+use crate::tcp::ATTEMPTS;
+
+/// Gives the response of the pod that the rules choose, or one of our own that says why there is none.
+pub(super) async fn forward(request: Request<Body>, upstream: &Upstream) -> Response<Body> {
+    let (mut parts, body) = request.into_parts();
+    let refuse = reply::Refuse::new(&parts);
+    let wants_upgrade = upgrade::requested(&parts);
+    let chosen = match choose(upstream, &parts) {
+        Ok(chosen) => chosen,
+        Err((status, why)) => return refuse.with(status, &why),
+    };
+    headers::strip(&mut parts.headers, wants_upgrade);
+    let mut request = Request::from_parts(parts, body);
+    let client = wants_upgrade.then(|| hyper::upgrade::on(&mut request));
+    match chosen.send(request).await {
+        Ok(mut response) => {
+            let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+            match client {
+                Some(client) if switched => upgrade::join(client, &mut response),
+                // RFC 9110, section 15.2.2: it is only an answer to a request to switch.
+                None if switched => {
+                    return refuse.with(StatusCode::BAD_GATEWAY, "the upstream switched protocols unasked");
+                }
+                _ => {}
+            }
+            headers::strip(response.headers_mut(), switched);
+            response
+        }
+        Err(why) => refuse.with(StatusCode::SERVICE_UNAVAILABLE, &why),
+    }
+}
+
+/// Where one request goes.
+enum Chosen {
+    Cluster(Arc<Cluster>, LoadBalancer),
+    Endpoint(Arc<Endpoint>),
+}
+
+fn choose(upstream: &Upstream, request: &Parts) -> Result<Chosen, (StatusCode, String)> {
+    let destination = match upstream {
+        Upstream::Local(endpoint) => return Ok(Chosen::Endpoint(endpoint.clone())),
+        Upstream::Mesh(destination) => destination,
+    };
+    let gone = || {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("the service at {} is no more", destination.address()),
+        )
+    };
+    let service = destination.service().ok_or_else(gone)?;
+    let route = route::find(&service.http, request).ok_or_else(|| {
+        let why = format!(
+            "no route of {} matches {} {}",
+            service.host,
+            request.method,
+            request.uri.path()
+        );
+        (StatusCode::NOT_FOUND, why)
+    })?;
+    match route::choose(&route.backends, balance::random()).map(|backend| &backend.target) {
+        Some(Target::Cluster(cluster, balancer)) => Ok(Chosen::Cluster(cluster.clone(), *balancer)),
+        Some(Target::Unavailable(why)) => {
+            Err((StatusCode::SERVICE_UNAVAILABLE, format!("{}: {why}", route.name)))
+        }
+        None => Err((
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{} has no destination", route.name),
+        )),
+    }
+}
+
+impl Chosen {
+    /// The response, or why there is none. An endpoint that cannot be reached is not tried again; a kept
+    /// connection that turns out to be closed is, since the endpoint is as good as before.
+    async fn send(self, mut request: Request<Body>) -> Result<Response<Body>, String> {
+        let mut tried = Vec::new();
+        let mut last = None;
+        let mut stale = 0;
+        while tried.len() < ATTEMPTS {
+            let endpoint = match &self {
+                Self::Endpoint(endpoint) => endpoint.clone(),
+                Self::Cluster(cluster, balancer) => match cluster.pick(*balancer, &tried).await {
+                    Some(endpoint) => endpoint,
+                    None => break,
+                },
+            };
+            let spare = Spare::new(&request);
+            match pool::send(&endpoint, request).await {
+                Ok(response) => return Ok(response),
+                Err(SendError::Connect(error, unsent)) => {
+                    last = Some(format!("{}: cannot connect: {error}", endpoint.address));
+                    tried.push(endpoint.address);
+                    request = *unsent;
+                }
+                Err(SendError::Unsent(_, unsent)) if stale < ATTEMPTS => {
+                    stale += 1;
+                    request = *unsent;
+                }
+                Err(SendError::Broken { reused: true, error })
+                    if stale < ATTEMPTS && closed_before_answer(&error) =>
+                {
+                    match spare {
+                        Some(spare) => {
+                            stale += 1;
+                            request = spare.request();
+                        }
+                        None => {
+                            return Err(format!(
+                                "{}: connection broke before the response: {error}",
+                                endpoint.address
+                            ));
+                        }
+                    }
+                }
+                Err(error) => return Err(format!("{}: {error}", endpoint.address)),
+            }
+            if matches!(self, Self::Endpoint(_)) && !tried.is_empty() {
+                break;
+            }
+        }
+        let last = last.map(|last| format!(", the last: {last}")).unwrap_or_default();
+        Err(match &self {
+            Self::Endpoint(endpoint) => {
+                format!("the application does not answer at {}{last}", endpoint.address)
+            }
+            Self::Cluster(cluster, _) if tried.is_empty() => {
+                format!("{} has no ready endpoint", cluster.name())
+            }
+            Self::Cluster(cluster, _) => format!(
+                "no endpoint of {} can be reached; {} tried{last}",
+                cluster.name(),
+                tried.len()
+            ),
+        })
+    }
+}
+
+/// The server closed a kept connection while this request was on its way: nobody has read it, or will say so.
+fn closed_before_answer(error: &hyper::Error) -> bool {
+    error.is_incomplete_message() || error.is_closed() || error.is_canceled()
+}
+
+/// What it takes to send a request once more: one without a body, whose method may be repeated (RFC 9110,
+/// section 9.2.2), so that a server that closes idle connections never becomes an error for the client.
+struct Spare(http::Method, http::Uri, http::Version, HeaderMap);
+
+impl Spare {
+    fn new(request: &Request<Body>) -> Option<Self> {
+        let repeatable = request.method().is_idempotent() && request.body().is_end_stream();
+        let version = request.version();
+        repeatable.then(|| {
+            Self(
+                request.method().clone(),
+                request.uri().clone(),
+                version,
+                request.headers().clone(),
+            )
+        })
+    }
+
+    fn request(self) -> Request<Body> {
+        let mut request = Request::new(Body::default());
+        (
+            *request.method_mut(),
+            *request.uri_mut(),
+            *request.version_mut(),
+            *request.headers_mut(),
+        ) = (self.0, self.1, self.2, self.3);
+        request
+    }
+}

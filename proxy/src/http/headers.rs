@@ -1,0 +1,104 @@
+//! Hop-by-hop headers: those that speak of one connection and must not reach the next (RFC 9110, section 7.6.1).
+
+use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Removes what is hop-by-hop, and what `Connection` names. `upgrade` keeps what a switch of protocols needs.
+pub(super) fn strip(headers: &mut HeaderMap, upgrade: bool) {
+    let named: Vec<HeaderName> = options(headers)
+        .filter_map(|option| option.parse().ok())
+        .collect();
+    for name in named {
+        if !(upgrade && name == UPGRADE) {
+            headers.remove(name);
+        }
+    }
+    // `trailers` is all that may be asked for over HTTP/2 (RFC 9113, section 8.2.2), and gRPC does.
+    let trailers = headers
+        .get_all(TE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    let trailers = trailers
+        .map(str::trim)
+        .any(|option| option.eq_ignore_ascii_case("trailers"));
+    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    } else {
+        headers.remove(UPGRADE);
+    }
+}
+
+/// The options that `Connection` lists, as written.
+pub(super) fn options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|option| !option.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left() {
+        for (before, upgrade, after) in [
+            (
+                vec![("connection", "close"), ("accept", "*/*")],
+                false,
+                vec!["accept: */*"],
+            ),
+            (
+                vec![
+                    ("connection", "keep-alive, X-Hop"),
+                    ("x-hop", "1"),
+                    ("x-end", "2"),
+                ],
+                false,
+                vec!["x-end: 2"],
+            ),
+            (
+                vec![("te", "gzip, Trailers"), ("keep-alive", "timeout=5")],
+                false,
+                vec!["te: trailers"],
+            ),
+            (vec![("te", "gzip")], false, vec![]),
+            (
+                vec![("transfer-encoding", "chunked"), ("proxy-connection", "close")],
+                false,
+                vec![],
+            ),
+            (
+                vec![("connection", "Upgrade"), ("upgrade", "websocket")],
+                true,
+                vec!["connection: upgrade", "upgrade: websocket"],
+            ),
+            (vec![("connection", "Upgrade"), ("upgrade", "h2c")], false, vec![]),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in &before {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            strip(&mut headers, upgrade);
+            let mut left: Vec<String> = headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+                .collect();
+            left.sort();
+            assert_eq!(left, after, "{before:?}");
+        }
+    }
+}

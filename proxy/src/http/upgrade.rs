@@ -1,0 +1,37 @@
+//! Requests that turn their connection into something else, such as WebSocket (RFC 9110, section 7.8): once the
+//! application has agreed, bytes are carried and no longer read.
+
+use http::header::UPGRADE;
+use http::request::Parts;
+use http::{Response, Version};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+
+use super::headers;
+use crate::body::Body;
+use crate::tcp;
+
+/// Whether the client asks for another protocol. A switch to HTTP/2 is not carried (clients go on with HTTP/1.1,
+/// as the RFC has them do): the bytes after it would be requests that no rule has seen.
+pub(super) fn requested(request: &Parts) -> bool {
+    let protocol = request.headers.get(UPGRADE).and_then(|value| value.to_str().ok());
+    request.version == Version::HTTP_11
+        && protocol.is_some_and(|protocol| !protocol.trim().eq_ignore_ascii_case("h2c"))
+        && headers::options(&request.headers).any(|option| option.eq_ignore_ascii_case("upgrade"))
+}
+
+/// Carries bytes between the two once both have switched.
+pub(super) fn join(client: OnUpgrade, response: &mut Response<Body>) {
+    let upstream = hyper::upgrade::on(response);
+    tokio::spawn(async move {
+        let joined = match tokio::try_join!(client, upstream) {
+            Ok((client, upstream)) => tcp::copy(TokioIo::new(client), TokioIo::new(upstream))
+                .await
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(error) = joined {
+            tracing::debug!(error, "upgraded connection ended");
+        }
+    });
+}

@@ -1,0 +1,154 @@
+//! Where every connection enters: accepts it and learns where the client meant to go. After it on the path:
+//! `outbound` or `inbound`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
+
+/// How long to wait after the operating system could not give a connection, for instance for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const BACKLOG: u32 = 4096;
+
+/// Who is at the other end, as proved by its certificate. There is no such proof yet, so there is no value.
+#[derive(Debug, Clone)]
+pub enum Identity {}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub struct Connection {
+    /// The bytes.
+    pub stream: TcpStream,
+    /// The other end's address.
+    pub peer: SocketAddr,
+    /// Where the client meant to go.
+    pub destination: SocketAddr,
+    /// Who the other end is.
+    pub identity: Option<Identity>,
+}
+
+/// How the destination of a connection is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OriginalDestination {
+    /// iptables redirected it and knows (`SO_ORIGINAL_DST`).
+    Redirected,
+    /// There is one destination for all: without iptables, as in the demo.
+    Fixed(SocketAddr),
+}
+
+/// A connection that cannot be carried.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Dialled directly, not redirected: its destination is the listener itself, and carrying it there would
+    /// never end.
+    #[error("{0} was dialled directly; it is for redirected connections only")]
+    Loop(SocketAddr),
+    /// The operating system does not say.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Binds a listener.
+///
+/// # Errors
+/// What the operating system says, with the address.
+pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    use anyhow::Context;
+    let bind = || {
+        let socket = if address.is_ipv4() {
+            tokio::net::TcpSocket::new_v4()?
+        } else {
+            tokio::net::TcpSocket::new_v6()?
+        };
+        socket.set_reuseaddr(true)?;
+        if address.is_ipv6() {
+            SockRef::from(&socket).set_only_v6(false)?;
+        }
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bind().with_context(|| format!("listen on {address}"))
+}
+
+/// Accepts for ever. `take` gets each connection, or why it was refused, and must not block.
+pub async fn accept(
+    listener: TcpListener,
+    original: OriginalDestination,
+    take: impl Fn(Result<Connection, Refused>),
+) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => take(connection(stream, peer, original)),
+            Err(error) => {
+                tracing::error!(%error, pause = ?ACCEPT_PAUSE, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    original: OriginalDestination,
+) -> Result<Connection, Refused> {
+    stream.set_nodelay(true)?;
+    let destination = match original {
+        OriginalDestination::Fixed(address) => address,
+        OriginalDestination::Redirected => redirected(&stream)?,
+    };
+    let peer = canonical(peer);
+    Ok(Connection {
+        stream,
+        peer,
+        destination,
+        identity: None,
+    })
+}
+
+fn redirected(stream: &TcpStream) -> Result<SocketAddr, Refused> {
+    let local = canonical(stream.local_addr()?);
+    let socket = SockRef::from(stream);
+    let original = if local.is_ipv4() {
+        socket.original_dst_v4()
+    } else {
+        socket.original_dst_v6()
+    };
+    match original
+        .ok()
+        .and_then(|original| original.as_socket())
+        .map(canonical)
+    {
+        Some(destination) if destination != local => Ok(destination),
+        // Without an entry in the kernel's table nobody redirected it.
+        _ => Err(Refused::Loop(local)),
+    }
+}
+
+/// An IPv4 address as such, also where a listener for both families sees it mapped into IPv6.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::mpsc;
+
+    #[tokio::test]
+    async fn a_connection_that_nobody_redirected_is_refused() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, mut taken) = mpsc::unbounded_channel();
+        let accepting = tokio::spawn(accept(
+            listener,
+            OriginalDestination::Redirected,
+            move |connection| sender.send(connection).unwrap(),
+        ));
+        let _client = TcpStream::connect(address).await.unwrap();
+        assert!(matches!(taken.recv().await.unwrap(), Err(Refused::Loop(looped)) if looped == address));
+        accepting.abort();
+    }
+}

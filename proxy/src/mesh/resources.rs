@@ -1,0 +1,153 @@
+//! Resources as they arrive: decoded, made ready, and put into the tables, or refused one by one.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use prost::Message;
+
+use super::tables::Tables;
+use super::{Lookup, Mesh, Workload};
+use crate::protocol::{ENDPOINTS, SELF, SERVICE, WORKLOAD, discovery, mesh};
+use crate::route::Service;
+
+/// Resource names of one type URL.
+pub type Names = (&'static str, Vec<String>);
+
+/// A resource that cannot be used. What was known of it before stays in use.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {why}")]
+pub struct Refused {
+    name: String,
+    why: String,
+}
+
+impl Mesh {
+    /// Takes a response in. Gives the endpoints that have to be subscribed to for it, and what of it was refused.
+    pub fn apply(&self, response: discovery::DeltaDiscoveryResponse) -> (Vec<String>, Vec<Refused>) {
+        let mut tables = self.tables();
+        let (mut wanted, mut refused) = (Vec::new(), Vec::new());
+        for resource in response.resources {
+            let value = resource.resource.map(|any| any.value).unwrap_or_default();
+            let applied = match response.type_url.as_str() {
+                WORKLOAD => self.workload_resource(&mut tables, &value, resource.version),
+                SERVICE => tables.service_resource(&resource.name, &value, resource.version, &mut wanted),
+                ENDPOINTS => tables.endpoints_resource(&resource.name, &value, resource.version),
+                other => Err(format!("type {other} is not known to this version")),
+            };
+            if let Err(why) = applied {
+                refused.push(Refused {
+                    name: resource.name,
+                    why,
+                });
+            }
+        }
+        for name in response.removed_resources {
+            match response.type_url.as_str() {
+                SERVICE => tables.service_gone(&name),
+                ENDPOINTS => tables.endpoints_gone(&name),
+                // The pod is gone: so will this proxy be, and until then it works on.
+                _ => {}
+            }
+        }
+        (wanted, refused)
+    }
+
+    fn workload_resource(&self, tables: &mut Tables, value: &[u8], version: String) -> Result<(), String> {
+        let published = mesh::Workload::decode(value).map_err(|error| error.to_string())?;
+        let workload = Workload::new(published)?;
+        tables.workload_version = version;
+        self.shared.workload.send_replace(Some(Arc::new(workload)));
+        Ok(())
+    }
+
+    /// Everything that is subscribed to, with the versions that are here: the first words on a new stream.
+    pub fn subscriptions(&self) -> Vec<(Names, HashMap<String, String>)> {
+        let tables = self.tables();
+        let known = |versions: Vec<(String, &String)>| -> HashMap<String, String> {
+            let held = versions.into_iter().filter(|(_, version)| !version.is_empty());
+            held.map(|(name, version)| (name, version.clone())).collect()
+        };
+        let services: Vec<_> = tables
+            .services
+            .iter()
+            .map(|(address, entry)| (address.to_string(), &entry.version))
+            .collect();
+        let clusters: Vec<_> = tables
+            .clusters
+            .iter()
+            .map(|(name, entry)| (name.clone(), &entry.version))
+            .collect();
+        let own = vec![(SELF.to_owned(), &tables.workload_version)];
+        [(WORKLOAD, own), (SERVICE, services), (ENDPOINTS, clusters)]
+            .into_iter()
+            .filter(|(_, versions)| !versions.is_empty())
+            .map(|(kind, versions)| {
+                (
+                    (kind, versions.iter().map(|(name, _)| name.clone()).collect()),
+                    known(versions),
+                )
+            })
+            .collect()
+    }
+
+    /// Forgets what is idle; gives what to unsubscribe from.
+    pub fn sweep(&self) -> Vec<Names> {
+        self.tables().sweep()
+    }
+}
+
+impl Tables {
+    fn service_resource(
+        &mut self,
+        name: &str,
+        value: &[u8],
+        version: String,
+        wanted: &mut Vec<String>,
+    ) -> Result<(), String> {
+        let published = mesh::Service::decode(value).map_err(|error| error.to_string())?;
+        let service =
+            Service::new(published, |name| self.cluster(name, wanted)).map_err(|error| error.to_string())?;
+        // Nobody asks any more: an answer that crossed our unsubscribing.
+        if let Some(entry) = address(name).and_then(|address| self.services.get_mut(&address)) {
+            entry.version = version;
+            entry.lookup.send_replace(Lookup::Service(Arc::new(service)));
+        }
+        Ok(())
+    }
+
+    fn endpoints_resource(&mut self, name: &str, value: &[u8], version: String) -> Result<(), String> {
+        let published = mesh::Endpoints::decode(value).map_err(|error| error.to_string())?;
+        let endpoint = |one: &mesh::Endpoint| {
+            let port = u16::try_from(one.port).ok()?;
+            Some(SocketAddr::new(one.address.parse().ok()?, port))
+        };
+        let all = published.endpoints.iter().map(|one| {
+            endpoint(one).ok_or_else(|| format!("endpoint {}:{} is not an address", one.address, one.port))
+        });
+        let all = all.collect::<Result<Vec<_>, _>>()?;
+        if let Some(entry) = self.clusters.get_mut(name) {
+            entry.version = version;
+            entry.cluster.update(&all);
+        }
+        Ok(())
+    }
+
+    fn service_gone(&mut self, name: &str) {
+        if let Some(entry) = address(name).and_then(|address| self.services.get_mut(&address)) {
+            entry.version = String::new();
+            entry.lookup.send_replace(Lookup::Unknown);
+        }
+    }
+
+    fn endpoints_gone(&mut self, name: &str) {
+        if let Some(entry) = self.clusters.get_mut(name) {
+            entry.version = String::new();
+            entry.cluster.update(&[]);
+        }
+    }
+}
+
+fn address(name: &str) -> Option<SocketAddr> {
+    name.parse().ok()
+}

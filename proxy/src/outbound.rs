@@ -1,0 +1,95 @@
+//! Connections that leave the pod: to the endpoints that the rules choose, or, for what the mesh does not know,
+//! to where the application dialled. Before it on the path: `listen`; after it: `detect`, then `http` or `tcp`.
+
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::detect::{Detected, detect};
+use crate::drain::Drain;
+use crate::http::{self, Upstream};
+use crate::listen::Connection;
+use crate::mesh::{Destination, Mesh};
+use crate::metrics::{Carried, Direction, Metrics};
+use crate::protocol::mesh::Protocol;
+use crate::tcp;
+
+/// What every outbound connection needs.
+#[derive(Debug, Clone)]
+pub struct Outbound {
+    /// What is known of the mesh.
+    pub mesh: Mesh,
+    /// The end of the proxy.
+    pub drain: Drain,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Outbound {
+    /// Carries a connection to its end.
+    pub async fn carry(self, connection: Connection) {
+        let Connection {
+            stream,
+            destination: address,
+            ..
+        } = connection;
+        match self.mesh.find(address).await {
+            Ok(destination) => self.within(stream, destination).await,
+            Err(why) => {
+                self.count(why);
+                if let Err(error) = tcp::direct(stream, address).await {
+                    tracing::debug!(%address, %error, "passed-through connection ended");
+                }
+            }
+        }
+    }
+
+    async fn within<S>(self, stream: S, destination: Destination)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(service) = destination.service() else {
+            return;
+        };
+        match service.protocol {
+            Protocol::Http => self.http(stream, destination).await,
+            Protocol::Tcp => self.tcp(stream, destination).await,
+            Protocol::Unspecified => match detect(stream).await {
+                Ok((Detected::Http, stream)) => self.http(stream, destination).await,
+                Ok((Detected::Opaque, stream)) => self.tcp(stream, destination).await,
+                Err(error) => {
+                    tracing::debug!(address = %destination.address(), %error, "connection ended before it said anything")
+                }
+            },
+        }
+    }
+
+    async fn http<S>(self, stream: S, destination: Destination)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        self.count(Carried::Http);
+        http::serve(stream, Upstream::Mesh(destination), self.drain, self.metrics).await;
+    }
+
+    async fn tcp(self, stream: impl AsyncRead + AsyncWrite + Unpin, destination: Destination) {
+        let Some(service) = destination.service() else {
+            return;
+        };
+        self.count(Carried::Tcp);
+        match tcp::balanced(stream, &service.tcp).await {
+            Ok(()) => {}
+            Err(tcp::TcpError::Io(error)) => {
+                tracing::debug!(service = service.host, %error, "connection broke")
+            }
+            Err(error) => {
+                self.count(Carried::Failed);
+                tracing::warn!(service = service.host, port = service.port, %error, "connection not carried");
+            }
+        }
+    }
+
+    fn count(&self, carried: Carried) {
+        self.metrics.connection(Direction::Outbound, carried);
+    }
+}

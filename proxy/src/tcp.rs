@@ -1,0 +1,83 @@
+//! Opaque bytes, in both directions, each side closed when the other has ended. Before it on the path: `listen`
+//! or `detect`; it uses `route::choose` and `balance` as `http` does.
+
+use std::io;
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+
+use crate::balance;
+use crate::pool;
+use crate::route::{Backend, Target, choose};
+
+/// How many endpoints are tried before a connection is given up: Istio's default of two retries.
+pub(crate) const ATTEMPTS: usize = 3;
+
+/// Why a connection was not carried.
+#[derive(Debug, thiserror::Error)]
+pub enum TcpError {
+    /// The rule leads nowhere, in words for the user who wrote it.
+    #[error("{0}")]
+    Unavailable(String),
+    /// No endpoint took the connection.
+    #[error("no endpoint of {cluster} took the connection; {tried} tried, the last said: {last}")]
+    NoEndpoint {
+        /// The name of the endpoints.
+        cluster: String,
+        /// How many were tried.
+        tried: usize,
+        /// The last one's error.
+        last: String,
+    },
+    /// The connection broke.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Carries a connection to one of the endpoints of one of the backends, until both sides have ended.
+///
+/// # Errors
+/// See [`TcpError`].
+pub async fn balanced(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    backends: &[Backend],
+) -> Result<(), TcpError> {
+    let (cluster, balancer) = match choose(backends, balance::random()).map(|backend| &backend.target) {
+        Some(Target::Cluster(cluster, balancer)) => (cluster, *balancer),
+        Some(Target::Unavailable(why)) => return Err(TcpError::Unavailable(why.clone())),
+        None => return Err(TcpError::Unavailable("no backend".into())),
+    };
+    let mut tried = Vec::new();
+    let mut last = "there is none".to_owned();
+    while tried.len() < ATTEMPTS
+        && let Some(endpoint) = cluster.pick(balancer, &tried).await
+    {
+        let _in_flight = endpoint.begin();
+        match pool::connect(endpoint.address).await {
+            Ok(upstream) => return Ok(copy(stream, upstream).await?),
+            Err(error) => last = format!("{}: {error}", endpoint.address),
+        }
+        tried.push(endpoint.address);
+    }
+    Err(TcpError::NoEndpoint {
+        cluster: cluster.name().to_owned(),
+        tried: tried.len(),
+        last,
+    })
+}
+
+/// Carries a connection to one address.
+///
+/// # Errors
+/// That it cannot be reached, or what broke the connection.
+pub async fn direct(stream: impl AsyncRead + AsyncWrite + Unpin, address: SocketAddr) -> io::Result<()> {
+    let upstream = pool::connect(address).await?;
+    copy(stream, upstream).await
+}
+
+pub(crate) async fn copy(
+    mut one: impl AsyncRead + AsyncWrite + Unpin,
+    mut other: impl AsyncRead + AsyncWrite + Unpin,
+) -> io::Result<()> {
+    copy_bidirectional(&mut one, &mut other).await.map(|_| ())
+}
