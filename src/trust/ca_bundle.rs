@@ -1,0 +1,142 @@
+//! The `caBundle` of every webhook in our MutatingWebhookConfiguration: how the API server learns whom to trust.
+//! The bundle comes from `secret`; `issue` waits until it is here.
+
+use std::pin::pin;
+
+use anyhow::Context;
+use futures::StreamExt;
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, Patch, PatchOperation, TestOperation};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use kube::api::PatchParams;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use outrigger_certs::certificates;
+use rustls::pki_types::CertificateDer;
+use serde_json::json;
+use tokio::time::MissedTickBehavior;
+use tracing::{info, warn};
+
+use super::{Knowledge, OUTRIGGER, RETRY, Settings};
+
+/// The name of the configuration.
+const NAME: &str = "outrigger-sidecar-injector";
+
+/// What is known of the webhook configuration.
+#[derive(Debug)]
+pub(super) enum Configuration {
+    /// The API server has not answered yet.
+    Unknown,
+    /// There is none, so that nobody calls the webhook.
+    Absent,
+    /// It is this one.
+    Present(Box<MutatingWebhookConfiguration>),
+}
+
+impl Configuration {
+    /// Whether everybody who calls the webhook trusts `authority`.
+    pub(super) fn trusts(&self, authority: &CertificateDer<'_>) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Absent => true,
+            Self::Present(configuration) => configuration.webhooks.iter().flatten().all(|webhook| {
+                let bundle = webhook
+                    .client_config
+                    .ca_bundle
+                    .as_ref()
+                    .map(|bundle| String::from_utf8_lossy(&bundle.0));
+                let trusted = bundle
+                    .and_then(|bundle| certificates(&bundle).ok())
+                    .unwrap_or_default();
+                trusted.iter().any(|certificate| certificate == authority)
+            }),
+        }
+    }
+}
+
+/// Watches the configuration and repairs its `caBundle`s, whoever changed them.
+pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowledge) -> anyhow::Result<()> {
+    let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let mut configurations = pin!(watcher::watch_object(api.clone(), NAME).default_backoff());
+    let mut keyring = knowledge.keyring.subscribe();
+    let mut tick = tokio::time::interval(settings.check_interval);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            event = configurations.next() => match event.context("the watch of the webhook configuration ended")? {
+                Ok(found) => {
+                    let found = found.map_or(Configuration::Absent, |found| Configuration::Present(Box::new(found)));
+                    knowledge.configuration.send_replace(found);
+                }
+                Err(error) => {
+                    warn!(name = NAME, %error, "cannot watch the MutatingWebhookConfiguration");
+                    continue;
+                }
+            },
+            changed = keyring.changed() => changed?,
+            _ = tick.tick() => {}
+        }
+        let Some(bundle) = keyring
+            .borrow_and_update()
+            .as_ref()
+            .map(|keyring| keyring.bundle())
+        else {
+            continue;
+        };
+        let patch = match &*knowledge.configuration.borrow() {
+            Configuration::Present(configuration) => patch(configuration, &bundle),
+            Configuration::Unknown | Configuration::Absent => None,
+        };
+        let Some(patch) = patch else { continue };
+        let parameters = PatchParams {
+            field_manager: Some(OUTRIGGER.to_owned()),
+            ..PatchParams::default()
+        };
+        match api
+            .patch(NAME, &parameters, &kube::api::Patch::Json::<()>(patch))
+            .await
+        {
+            Ok(_) => info!(
+                name = NAME,
+                "wrote the caBundle of the MutatingWebhookConfiguration"
+            ),
+            Err(error) => {
+                warn!(name = NAME, %error, "cannot write the caBundle of the MutatingWebhookConfiguration");
+                tick.reset_after(RETRY);
+            }
+        }
+    }
+}
+
+/// The operations that give every webhook the bundle, or `None` if all have it.
+///
+/// A JSON patch and not server-side apply, because an apply to a configuration or a webhook that was just deleted would
+/// create it anew, empty; a patch fails. Webhooks have no address but their index, so a test of the name comes first and
+/// refuses the patch if somebody has reordered them.
+fn patch(configuration: &MutatingWebhookConfiguration, bundle: &str) -> Option<Patch> {
+    let mut operations = Vec::new();
+    for (index, webhook) in configuration.webhooks.iter().flatten().enumerate() {
+        if webhook
+            .client_config
+            .ca_bundle
+            .as_ref()
+            .is_some_and(|carried| carried.0 == bundle.as_bytes())
+        {
+            continue;
+        }
+        let at = |path: &[&str]| {
+            let index = index.to_string();
+            PointerBuf::from_tokens(["webhooks", &index].into_iter().chain(path.iter().copied()))
+        };
+        operations.push(PatchOperation::Test(TestOperation {
+            path: at(&["name"]),
+            value: json!(webhook.name),
+        }));
+        operations.push(PatchOperation::Add(AddOperation {
+            path: at(&["clientConfig", "caBundle"]),
+            value: json!(ByteString(bundle.as_bytes().to_vec())),
+        }));
+    }
+    (!operations.is_empty()).then_some(Patch(operations))
+}
