@@ -163,9 +163,9 @@ impl Authority {
     /// certificate has expired is no error here: only who knows the time can tell.
     pub fn from_pem(certificate_pem: &str, key_pem: &str) -> Result<Self, CertificateError> {
         let mut found = certificates(certificate_pem)?;
-        let certificate = match (found.pop(), found.len()) {
-            (Some(only), 0) => only,
-            (_, others) => return Err(CertificateError::Count(others + 1)),
+        let count = found.len();
+        let Some(certificate) = found.pop().filter(|_| count == 1) else {
+            return Err(CertificateError::Count(count));
         };
         let key = KeyPair::from_pem(key_pem).map_err(|e| CertificateError::Pem {
             expected: "PRIVATE KEY",

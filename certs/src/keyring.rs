@@ -306,3 +306,6 @@ fn retired(pem: &str) -> Result<Vec<Retired>, CertificateError> {
     };
     certificates(pem)?.into_iter().map(with_validity).collect()
 }
+
+#[cfg(test)]
+mod tests;
