@@ -252,3 +252,6 @@ impl Server {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
