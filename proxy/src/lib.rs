@@ -6,7 +6,7 @@
 //! [`balance`] (which endpoint?) -> [`pool`] -> the other pod, where it enters through [`listen`] -> [`inbound`].
 //!
 //! Beside the path: [`discovery`] fills `mesh` over the [`protocol`]; [`app`] puts a proxy together from a
-//! [`config`]; [`drain`] ends it; [`admin`] and [`metrics`] show it. `init` sets up iptables before it starts.
+//! [`config`]; [`drain`] ends it; [`admin`] and [`metrics`] show it. [`init`] sets up iptables before it starts.
 
 pub mod admin;
 pub mod app;
@@ -18,6 +18,7 @@ pub mod discovery;
 pub mod drain;
 pub mod http;
 pub mod inbound;
+pub mod init;
 pub mod listen;
 pub mod mesh;
 pub mod metrics;

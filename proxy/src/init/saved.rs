@@ -1,0 +1,226 @@
+//! What `iptables-save` printed: our rules in it, and how they differ from those asked for. Pure; after `backend`.
+
+use super::rules::{CHAINS, Rules};
+
+/// The rules in the output of `iptables-save`, as printed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Saved {
+    rules: Vec<String>,
+}
+
+impl Saved {
+    pub(super) fn parse(output: &str) -> Self {
+        let rules = output
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with("-A "))
+            .map(str::to_owned);
+        Self {
+            rules: rules.collect(),
+        }
+    }
+
+    pub(super) fn has_rules(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
+    /// Rules of built-in chains that lead to ours: an earlier run's.
+    pub(super) fn jumps(&self) -> Vec<String> {
+        self.rules
+            .iter()
+            .filter(|rule| is_ours(rule) && !is_in_our_chain(rule))
+            .cloned()
+            .collect()
+    }
+
+    /// Whether an earlier run left its rules here.
+    pub(super) fn has_ours(&self) -> bool {
+        self.rules.iter().any(|rule| is_ours(rule))
+    }
+
+    /// What differs from `asked`, one line each: empty if every rule of ours is there, in its order, and no other.
+    pub(super) fn difference(&self, asked: &Rules) -> Vec<String> {
+        let asked: Vec<_> = asked.all().map(normalised).collect();
+        let found: Vec<_> = self
+            .rules
+            .iter()
+            .filter(|rule| is_ours(rule))
+            .map(|rule| normalised(rule))
+            .collect();
+        let missing = asked
+            .iter()
+            .filter(|rule| !found.contains(rule))
+            .map(|rule| format!("missing: {rule}"));
+        let surplus = found
+            .iter()
+            .filter(|rule| !asked.contains(rule))
+            .map(|rule| format!("not asked for: {rule}"));
+        let mut difference: Vec<_> = missing.chain(surplus).collect();
+        if difference.is_empty() {
+            difference.extend(misplaced(&asked, &found));
+        }
+        difference
+    }
+}
+
+/// The first chain whose rules are the same but in another order or number.
+fn misplaced(asked: &[String], found: &[String]) -> Option<String> {
+    let of = |rules: &[String], chain: &str| -> Vec<String> {
+        rules
+            .iter()
+            .filter(|rule| chain_of(rule) == chain)
+            .cloned()
+            .collect()
+    };
+    asked.iter().map(|rule| chain_of(rule)).find_map(|chain| {
+        let (asked, found) = (of(asked, chain), of(found, chain));
+        (asked != found).then(|| {
+            format!(
+                "in {chain} asked for [{}], found [{}]",
+                asked.join("; "),
+                found.join("; ")
+            )
+        })
+    })
+}
+
+fn chain_of(rule: &str) -> &str {
+    rule.split_whitespace().nth(1).unwrap_or_default()
+}
+
+fn is_in_our_chain(rule: &str) -> bool {
+    CHAINS.contains(&chain_of(rule))
+}
+
+fn is_ours(rule: &str) -> bool {
+    rule.split_whitespace().any(|word| CHAINS.contains(&word))
+}
+
+/// A rule in a form that no longer depends on the version of iptables that printed it: the order of matches, a
+/// protocol's number, the match module that a protocol implies, a host's prefix length.
+fn normalised(rule: &str) -> String {
+    let mut words = rule.split_whitespace();
+    let chain = format!("-A {}", words.nth(1).unwrap_or_default());
+    let mut options: Vec<String> = Vec::new();
+    for word in words {
+        let is_option = word.starts_with('-') || word == "!";
+        match options.last_mut() {
+            Some(option) if !is_option || option == "!" => *option += &format!(" {word}"),
+            _ => options.push(word.to_owned()),
+        }
+    }
+    let mut options: Vec<_> = options
+        .iter()
+        .filter(|option| *option != "-m tcp")
+        .map(|option| match option.as_str() {
+            "-p 6" => "-p tcp".to_owned(),
+            option if option.contains("-d ") => {
+                option.trim_end_matches("/32").trim_end_matches("/128").to_owned()
+            }
+            option => option.to_owned(),
+        })
+        .collect();
+    options.sort();
+    format!("{chain} {}", options.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::init::capture::{Capture, Ports, Ranges};
+    use crate::init::rules::Family;
+
+    fn asked() -> Rules {
+        let capture = Capture {
+            proxy_uid: 1337,
+            outbound_port: 15001,
+            inbound_port: 15006,
+            exclude_inbound_ports: Ports([15020].into()),
+            exclude_outbound_ports: Ports([53, 22].into()),
+            include_outbound_ranges: Ranges::Only(["10.0.0.1/32".parse().unwrap()].into()),
+            exclude_outbound_ranges: Ranges::Only([].into()),
+        };
+        Rules::new(&capture, Family::V4)
+    }
+
+    /// Printed by iptables-nft-save 1.8.9, with rules of others around ours.
+    const FOUND: &str = "\
+# Generated by iptables-nft-save v1.8.9 (nf_tables) on Mon Nov 23 19:18:31 2026
+*filter
+:INPUT ACCEPT [0:0]
+-A INPUT -p tcp -j ACCEPT
+COMMIT
+*nat
+:PREROUTING ACCEPT [0:0]
+:OUTRIGGER_INBOUND - [0:0]
+-A PREROUTING -p tcp -j OUTRIGGER_INBOUND
+-A OUTPUT -d 192.0.2.1/32 -p udp -j DNAT --to-destination 192.0.2.2
+-A OUTPUT -p tcp -j OUTRIGGER_OUTPUT
+-A OUTRIGGER_INBOUND -p tcp -m tcp --dport 15020 -j RETURN
+-A OUTRIGGER_INBOUND -p tcp -j OUTRIGGER_IN_REDIRECT
+-A OUTRIGGER_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15006
+-A OUTRIGGER_OUTPUT -m owner --uid-owner 1337 -j RETURN
+-A OUTRIGGER_OUTPUT -m owner --gid-owner 1337 -j RETURN
+-A OUTRIGGER_OUTPUT -o lo -j RETURN
+-A OUTRIGGER_OUTPUT -p tcp -m tcp --dport 22 -j RETURN
+-A OUTRIGGER_OUTPUT -p tcp -m tcp --dport 53 -j RETURN
+-A OUTRIGGER_OUTPUT -d 10.0.0.1/32 -p tcp -j OUTRIGGER_REDIRECT
+-A OUTRIGGER_REDIRECT -p tcp -j REDIRECT --to-ports 15001
+COMMIT
+";
+
+    #[test]
+    fn the_rules_asked_for_are_recognised_among_those_of_others() {
+        let check = |found: &str, expected: &[&str]| {
+            assert_eq!(Saved::parse(found).difference(&asked()), expected, "{found}");
+        };
+        check(FOUND, &[]);
+        check(&FOUND.replace("-d 10.0.0.1/32 -p tcp", "-p 6 -d 10.0.0.1"), &[]);
+        check(
+            &FOUND.replace("-p tcp -m tcp --dport 53", "-p tcp --dport 53"),
+            &[],
+        );
+        check(
+            &FOUND.replace("-A OUTPUT -p tcp -j OUTRIGGER_OUTPUT\n", ""),
+            &["missing: -A OUTPUT -j OUTRIGGER_OUTPUT -p tcp"],
+        );
+        check(
+            &FOUND.replace("--dport 15020", "! --dport 15020"),
+            &[
+                "missing: -A OUTRIGGER_INBOUND --dport 15020 -j RETURN -p tcp",
+                "not asked for: -A OUTRIGGER_INBOUND ! --dport 15020 -j RETURN -p tcp",
+            ],
+        );
+        let twice = FOUND.replace(
+            "OUTPUT -p tcp -j OUTRIGGER_OUTPUT\n",
+            "OUTPUT -p tcp -j OUTRIGGER_OUTPUT\n-A OUTPUT -p tcp -j OUTRIGGER_OUTPUT\n",
+        );
+        check(
+            &twice,
+            &[
+                "in OUTPUT asked for [-A OUTPUT -j OUTRIGGER_OUTPUT -p tcp], found [-A OUTPUT -j OUTRIGGER_OUTPUT -p tcp; -A OUTPUT -j OUTRIGGER_OUTPUT -p tcp]",
+            ],
+        );
+        let swapped = FOUND
+            .replace("--dport 22", "--dport x")
+            .replace("--dport 53", "--dport 22")
+            .replace("--dport x", "--dport 53");
+        assert_eq!(Saved::parse(&swapped).difference(&asked()).len(), 1);
+        assert_eq!(Saved::parse("").difference(&asked()).len(), asked().all().count());
+    }
+
+    #[test]
+    fn jumps_are_those_of_built_in_chains_to_ours() {
+        let saved = Saved::parse(FOUND);
+        assert_eq!(
+            saved.jumps(),
+            [
+                "-A PREROUTING -p tcp -j OUTRIGGER_INBOUND",
+                "-A OUTPUT -p tcp -j OUTRIGGER_OUTPUT"
+            ]
+        );
+        assert!(saved.has_ours() && saved.has_rules());
+        let others = Saved::parse("*nat\n-A OUTPUT -p tcp -j ISTIO_OUTPUT\nCOMMIT\n");
+        assert!(others.has_rules() && !others.has_ours() && others.jumps().is_empty());
+    }
+}
