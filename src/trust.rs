@@ -97,7 +97,9 @@ struct Knowledge {
     keyring: watch::Sender<Option<Arc<Keyring>>>,
     /// The webhook configuration as it is.
     configuration: watch::Sender<Configuration>,
-    /// The bundle that every namespace has.
+    /// The namespaces that get the trust anchors.
+    namespaces: watch::Sender<BTreeSet<String>>,
+    /// The bundle that every one of them has.
     distributed: watch::Sender<Option<Arc<str>>>,
     /// Whether a certificate is served that the API server can verify.
     ready: watch::Sender<bool>,
@@ -118,6 +120,7 @@ impl Trust {
         let knowledge = Knowledge {
             keyring: watch::Sender::new(None),
             configuration: watch::Sender::new(Configuration::Unknown),
+            namespaces: watch::Sender::new(BTreeSet::new()),
             distributed: watch::Sender::new(None),
             ready: watch::Sender::new(false),
         };
@@ -153,22 +156,28 @@ impl Trust {
         world: watch::Receiver<World>,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            ended = self.keep(client) => ended,
+            ended = root::follow(world, &self.settings, &self.knowledge) => ended,
+        }
+    }
+
+    async fn keep(&self, client: Client) -> anyhow::Result<()> {
         let Self {
             serving,
             settings,
             knowledge,
         } = self;
-        let all = async {
-            tokio::try_join!(
-                secret::keep(&client, settings, knowledge),
-                ca_bundle::keep(&client, settings, knowledge),
-                root::keep(&client, settings, knowledge, world),
-                issue::keep(serving, settings, knowledge),
-            )
-        };
-        tokio::select! {
-            () = shutdown.cancelled() => Ok(()),
-            ended = all => ended.map(|_| ()),
-        }
+        tokio::try_join!(
+            secret::keep(&client, settings, knowledge),
+            ca_bundle::keep(&client, settings, knowledge),
+            root::keep(&client, settings, knowledge),
+            issue::keep(serving, settings, knowledge),
+        )?;
+        Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -298,3 +298,6 @@ fn dated(now: SystemTime, not_after: SystemTime) -> CertificateParams {
     params.not_after = not_after.into();
     params
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
+//! Clients that behave and clients that do not.
+
 use std::time::SystemTime;
 
 use axum::routing::get;

@@ -140,3 +140,69 @@ fn patch(configuration: &MutatingWebhookConfiguration, bundle: &str) -> Option<P
     }
     (!operations.is_empty()).then_some(Patch(operations))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
+    use outrigger_certs::Authority;
+
+    use super::*;
+
+    /// Webhooks a, b, ... with these bundles.
+    fn configuration(bundles: &[Option<&str>]) -> MutatingWebhookConfiguration {
+        let webhooks = bundles.iter().zip('a'..).map(|(bundle, name)| {
+            let mut webhook = MutatingWebhook {
+                name: name.to_string(),
+                ..MutatingWebhook::default()
+            };
+            webhook.client_config.ca_bundle = bundle.map(|bundle| ByteString(bundle.into()));
+            webhook
+        });
+        MutatingWebhookConfiguration {
+            webhooks: Some(webhooks.collect()),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn only_what_differs_is_patched() {
+        let patched =
+            |bundles: &[Option<&str>]| patch(&configuration(bundles), "new").map(|patch| json!(patch));
+        let change = |index: usize, name: &str| {
+            [
+                json!({"op": "test", "path": format!("/webhooks/{index}/name"), "value": name}),
+                json!({"op": "add", "path": format!("/webhooks/{index}/clientConfig/caBundle"), "value": "bmV3"}),
+            ]
+        };
+        assert_eq!(patched(&[]), None);
+        assert_eq!(patched(&[Some("new"), Some("new")]), None);
+        assert_eq!(patched(&[None]), Some(json!(change(0, "a"))));
+        assert_eq!(
+            patched(&[Some("new"), Some("old"), Some("")]),
+            Some(json!([change(1, "b"), change(2, "c")].concat()))
+        );
+    }
+
+    #[test]
+    fn trust_needs_every_webhook() {
+        let authority =
+            |name| Authority::generate(name, Duration::from_secs(60), SystemTime::UNIX_EPOCH).unwrap();
+        let (ours, other) = (authority("ours"), authority("other"));
+        let both = format!("{}{}", other.certificate_pem(), ours.certificate_pem());
+        let (alone, foreign) = (Some(ours.certificate_pem()), Some(other.certificate_pem()));
+        for (bundles, expected) in [
+            (vec![alone, Some(&both)], true),
+            (vec![alone, foreign], false),
+            (vec![alone, None], false),
+            (vec![Some("no PEM")], false),
+            (vec![], true),
+        ] {
+            let present = Configuration::Present(Box::new(configuration(&bundles)));
+            assert_eq!(present.trusts(ours.certificate()), expected, "{bundles:?}");
+        }
+        assert!(!Configuration::Unknown.trusts(ours.certificate()));
+        assert!(Configuration::Absent.trusts(ours.certificate()));
+    }
+}

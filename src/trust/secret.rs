@@ -207,3 +207,6 @@ fn parameters() -> PostParams {
         ..PostParams::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

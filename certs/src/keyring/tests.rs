@@ -1,3 +1,5 @@
+//! The succession by date, and what is said of a Secret that is no keyring.
+
 use super::*;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,0 +1,176 @@
+//! Which ConfigMaps there are, and which have to be written: the pure part of `root`.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::ResourceExt;
+use kube::api::ObjectMeta;
+use kube::runtime::watcher::Event;
+
+use super::{KEY, NAME, OUTRIGGER};
+
+/// What every ConfigMap should be.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Wanted {
+    pub(super) bundle: Arc<str>,
+    /// The uid of the ClusterRole that owns the ConfigMaps, so that they go when the chart goes.
+    pub(super) owner: String,
+}
+
+impl Wanted {
+    fn is(&self, found: &ConfigMap) -> bool {
+        let bundle = found.data.as_ref().and_then(|data| data.get(KEY));
+        bundle.is_some_and(|bundle| **bundle == *self.bundle)
+            && found
+                .owner_references()
+                .iter()
+                .any(|owner| owner.uid == self.owner)
+    }
+
+    pub(super) fn config_map(&self, namespace: &str) -> ConfigMap {
+        let owner = OwnerReference {
+            api_version: "rbac.authorization.k8s.io/v1".to_owned(),
+            kind: "ClusterRole".to_owned(),
+            name: OUTRIGGER.to_owned(),
+            uid: self.owner.clone(),
+            ..OwnerReference::default()
+        };
+        ConfigMap {
+            metadata: ObjectMeta {
+                name: Some(NAME.to_owned()),
+                namespace: Some(namespace.to_owned()),
+                labels: Some([("app.kubernetes.io/managed-by".to_owned(), OUTRIGGER.to_owned())].into()),
+                owner_references: Some(vec![owner]),
+                ..ObjectMeta::default()
+            },
+            data: Some([(KEY.to_owned(), self.bundle.to_string())].into()),
+            ..ConfigMap::default()
+        }
+    }
+}
+
+/// The ConfigMaps as they are, by namespace.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    known: HashMap<String, ConfigMap>,
+    /// What the list that is being read has brought so far.
+    listing: HashMap<String, ConfigMap>,
+    /// Whether a list has been read to its end.
+    pub(super) complete: bool,
+    /// Where the last write failed; they wait for the next tick.
+    pub(super) failed: BTreeSet<String>,
+}
+
+impl Found {
+    pub(super) fn apply(&mut self, event: Event<ConfigMap>) {
+        match event {
+            Event::Init => self.listing.clear(),
+            Event::InitApply(found) => drop(
+                self.listing
+                    .insert(found.namespace().unwrap_or_default(), slim(found)),
+            ),
+            Event::InitDone => {
+                self.known = std::mem::take(&mut self.listing);
+                self.complete = true;
+            }
+            Event::Apply(found) => drop(
+                self.known
+                    .insert(found.namespace().unwrap_or_default(), slim(found)),
+            ),
+            Event::Delete(found) => drop(self.known.remove(&found.namespace().unwrap_or_default())),
+        }
+    }
+
+    /// The namespaces whose ConfigMap is not there or is not as wanted.
+    pub(super) fn due(&self, namespaces: &BTreeSet<String>, wanted: &Wanted) -> Vec<String> {
+        let missing = |namespace: &&String| !self.known.get(*namespace).is_some_and(|found| wanted.is(found));
+        namespaces.iter().filter(missing).cloned().collect()
+    }
+}
+
+/// Only what is compared: managedFields would be the larger part of it.
+fn slim(mut found: ConfigMap) -> ConfigMap {
+    found.metadata.managed_fields = None;
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted() -> Wanted {
+        Wanted {
+            bundle: "bundle".into(),
+            owner: "uid".to_owned(),
+        }
+    }
+
+    fn changed(change: impl FnOnce(&mut ConfigMap)) -> ConfigMap {
+        let mut found = wanted().config_map("a");
+        change(&mut found);
+        found
+    }
+
+    #[test]
+    fn a_config_map_is_due_when_it_is_missing_or_differs() {
+        let namespaces = BTreeSet::from(["a".to_owned()]);
+        let cases = [
+            (changed(|_| ()), false),
+            (changed(|found| found.metadata.labels = None), false),
+            (
+                changed(|found| {
+                    drop(
+                        found
+                            .data
+                            .as_mut()
+                            .unwrap()
+                            .insert("theirs".to_owned(), String::new()),
+                    )
+                }),
+                false,
+            ),
+            (changed(|found| found.data = None), true),
+            (
+                changed(|found| {
+                    drop(
+                        found
+                            .data
+                            .as_mut()
+                            .unwrap()
+                            .insert(KEY.to_owned(), "other".to_owned()),
+                    )
+                }),
+                true,
+            ),
+            (changed(|found| found.metadata.owner_references = None), true),
+        ];
+        for (config_map, expected) in cases {
+            let mut found = Found::default();
+            assert_eq!(found.due(&namespaces, &wanted()), ["a"], "missing");
+            found.apply(Event::Apply(config_map.clone()));
+            assert_eq!(
+                !found.due(&namespaces, &wanted()).is_empty(),
+                expected,
+                "{config_map:?}"
+            );
+            found.apply(Event::Delete(config_map));
+            assert_eq!(found.due(&namespaces, &wanted()), ["a"], "deleted");
+        }
+    }
+
+    #[test]
+    fn a_new_list_replaces_what_was_known() {
+        let mut found = Found::default();
+        found.apply(Event::Apply(wanted().config_map("gone")));
+        found.apply(Event::Init);
+        found.apply(Event::InitApply(wanted().config_map("a")));
+        assert!(
+            found.known.contains_key("gone") && !found.complete,
+            "until the list is complete"
+        );
+        found.apply(Event::InitDone);
+        assert!(found.known.keys().eq(["a"]) && found.complete);
+    }
+}
