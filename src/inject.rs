@@ -1,8 +1,9 @@
 //! What a pod becomes when it is created: `pod` (read) -> `decide` (inject or skip, and why) -> `sidecar` (what to add)
 //! -> `status` (how to undo it) -> `patch` (the operations). Pure: the raw pod, its namespace's labels and the settings in.
-//! Before it: `webhook` for pods that are created.
+//! Before it: `webhook` for pods that are created, [`manifest`] for files.
 
 pub mod decide;
+pub mod manifest;
 mod patch;
 mod pod;
 mod sidecar;
@@ -65,16 +66,26 @@ pub fn inject(
     namespace_labels: &BTreeMap<String, String>,
     settings: &Settings,
 ) -> Result<Injection, Refusal> {
-    let pod = Pod::read(pod, "")?;
+    consider(&Pod::read(pod, "")?, None, namespace, namespace_labels, settings)
+}
+
+/// As [`inject`], for a pod or the template of a `workload`, once it is read.
+fn consider(
+    pod: &Pod,
+    workload: Option<&str>,
+    namespace: &str,
+    namespace_labels: &BTreeMap<String, String>,
+    settings: &Settings,
+) -> Result<Injection, Refusal> {
     let subject = Subject {
-        pod: &pod,
+        pod,
         namespace,
         namespace_labels,
         injection: &settings.injection,
     };
     let reason = decide::decide(&subject);
     let patch = match reason.injects() {
-        true => patch::patch(&pod, &sidecar::sidecar(&pod, None, settings)?),
+        true => patch::patch(pod, &sidecar::sidecar(pod, workload, settings)?),
         false => Patch::default(),
     };
     let warnings = decide::warning(&subject, reason).into_iter().collect();

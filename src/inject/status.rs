@@ -20,7 +20,8 @@ pub(super) struct Status {
     volumes: Vec<String>,
     labels: Vec<String>,
     annotations: Vec<String>,
-    /// Parents that were not there: JSON pointers, to be removed last, in this order.
+    /// Parents that were not there: JSON pointers, to be removed last and in this order, unless somebody else has put
+    /// something into them since.
     created: Vec<String>,
 }
 
