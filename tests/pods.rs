@@ -1,0 +1,241 @@
+//! The properties of a pod's patch: it can be applied, it changes nothing else, a second one is empty and it can be undone.
+
+use std::collections::BTreeMap;
+
+use outrigger::inject::{Reason, inject};
+use outrigger::settings::Settings;
+use serde_json::{Map, Value, json};
+
+/// What a field can be before injection: absent, null, empty or with something in it.
+fn variants(empty: Value, full: Value) -> [Option<Value>; 4] {
+    [None, Some(Value::Null), Some(empty), Some(full)]
+}
+
+/// Pods with every combination of parents that a patch may have to create.
+fn pods() -> Vec<Value> {
+    let containers =
+        json!([{"name": "app", "image": "app", "aFieldOfTomorrow": {"z": 1, "a": [null]}}, {"name": "b"}]);
+    let spec = json!({"zone": "unknown field", "containers": containers, "dnsPolicy": "ClusterFirst"});
+    let mut pods = vec![
+        json!({"spec": spec}),
+        json!({"metadata": null, "spec": spec}),
+        json!({"spec": spec, "metadata": {}, "status": {"unknown": true}, "apiVersion": "v1"}),
+    ];
+    for labels in variants(json!({}), json!({"version": "v1", "app": "a", "a~b/c": "d"})) {
+        for annotations in variants(json!({}), json!({"z": "1", "a": "2"})) {
+            for init in variants(json!([]), json!([{"name": "migrate"}, {"name": "seed"}])) {
+                for volumes in variants(json!([]), json!([{"name": "data", "emptyDir": {}}])) {
+                    let mut pod = json!({"kind": "Pod", "metadata": {"generateName": "web-"}, "spec": spec});
+                    let mut set = |parent: &str, field: &str, value: &Option<Value>| {
+                        if let Some(value) = value {
+                            pod[parent][field] = value.clone();
+                        }
+                    };
+                    set("metadata", "labels", &labels);
+                    set("metadata", "annotations", &annotations);
+                    set("spec", "initContainers", &init);
+                    set("spec", "volumes", &volumes);
+                    pods.push(pod);
+                }
+            }
+        }
+    }
+    pods
+}
+
+fn injection(pod: &Value) -> outrigger::inject::Injection {
+    let enabled = BTreeMap::from([("istio-injection".to_string(), "enabled".to_string())]);
+    inject(pod, "shop", &enabled, &Settings::default()).expect("an answer")
+}
+
+fn injected(pod: &Value) -> Value {
+    let answer = injection(pod);
+    assert_eq!(answer.reason, Reason::NamespaceLabel, "{pod}");
+    let mut pod = pod.clone();
+    json_patch::patch(&mut pod, &answer.patch).expect("the patch applies");
+    pod
+}
+
+/// Undoes an injection from nothing but what the status annotation says.
+fn undone(mut pod: Value) -> Value {
+    let text = pod["metadata"]["annotations"]["outrigger.dev/status"]
+        .as_str()
+        .expect("a status");
+    let status: Value = serde_json::from_str(text).expect("JSON");
+    let names = |field: &str| status[field].as_array().expect("a list").clone();
+    for (parent, field) in [("spec", "initContainers"), ("spec", "volumes")] {
+        let list = pod[parent][field].as_array_mut().expect("a list");
+        list.retain(|item| !names(field).contains(&item["name"]));
+    }
+    for field in ["labels", "annotations"] {
+        for key in names(field) {
+            pod["metadata"][field]
+                .as_object_mut()
+                .expect("a map")
+                .shift_remove(key.as_str().expect("a key"));
+        }
+    }
+    pod["metadata"]["annotations"]
+        .as_object_mut()
+        .expect("a map")
+        .shift_remove("outrigger.dev/status");
+    for pointer in names("created") {
+        let (parent, key) = pointer
+            .as_str()
+            .expect("a pointer")
+            .rsplit_once('/')
+            .expect("a pointer");
+        let parent = pod
+            .pointer_mut(parent)
+            .and_then(Value::as_object_mut)
+            .expect("the parent of what was created");
+        parent.shift_remove(key).expect("what was created");
+    }
+    pod
+}
+
+/// A pod as the API server understands it: null is absent.
+fn without_nulls(pod: &Value) -> Value {
+    let Value::Object(map) = pod else {
+        return pod.clone();
+    };
+    let present = map.iter().filter(|(_, value)| !value.is_null());
+    present
+        .map(|(key, value)| (key.clone(), without_nulls(value)))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+#[test]
+fn injecting_can_be_undone_exactly() {
+    for pod in pods() {
+        let undone = undone(injected(&pod));
+        // Text, so that the order counts too.
+        assert_eq!(undone.to_string(), without_nulls(&pod).to_string(), "{pod}");
+    }
+}
+
+#[test]
+fn injecting_twice_is_injecting_once() {
+    for pod in pods() {
+        let once = injected(&pod);
+        let second = injection(&once);
+        assert_eq!(second.reason, Reason::AlreadyInjected, "{pod}");
+        assert!(second.patch.is_empty() && second.warnings.is_empty(), "{pod}");
+    }
+}
+
+#[test]
+fn another_webhook_in_between_changes_nothing() {
+    for pod in pods() {
+        let mut once = injected(&pod);
+        let list = |once: &mut Value, field: &str, index: usize, item: Value| {
+            once["spec"][field]
+                .as_array_mut()
+                .expect("a list")
+                .insert(index, item);
+        };
+        list(&mut once, "containers", 0, json!({"name": "vault-agent"}));
+        list(&mut once, "initContainers", 0, json!({"name": "vault-init"}));
+        list(&mut once, "initContainers", 2, json!({"name": "between"}));
+        list(&mut once, "volumes", 0, json!({"name": "vault"}));
+        once["metadata"]["annotations"]["vault/status"] = "injected".into();
+        let second = injection(&once);
+        assert_eq!(second.reason, Reason::AlreadyInjected, "{pod}");
+        assert!(second.patch.is_empty(), "{pod}");
+    }
+}
+
+#[test]
+fn a_status_without_the_proxy_means_nothing() {
+    let mut pod = injected(&pods()[0]);
+    pod["spec"]["initContainers"] = json!([]);
+    pod["spec"]["volumes"] = json!([]);
+    let again = injected(&pod);
+    assert_eq!(again["spec"]["initContainers"][1]["name"], "outrigger-proxy");
+    assert_eq!(injection(&again).reason, Reason::AlreadyInjected);
+}
+
+#[test]
+fn a_patch_only_adds_and_only_what_is_missing() {
+    for pod in pods() {
+        let patch = serde_json::to_value(injection(&pod).patch).expect("JSON");
+        for operation in patch.as_array().expect("operations") {
+            assert_eq!(operation["op"], "add");
+            let path = operation["path"].as_str().expect("a path");
+            let index = path
+                .rsplit('/')
+                .next()
+                .is_some_and(|last| last.parse::<usize>().is_ok());
+            let present = pod.pointer(path).is_some_and(|value| !value.is_null());
+            assert!(!present || index, "{path} is there already: {pod}");
+        }
+    }
+}
+
+#[test]
+fn keys_are_escaped() {
+    let pod = json!({"metadata": {"labels": {"a": "b"}, "annotations": {"a": "b"}}, "spec": {"containers": [{"name": "a"}]}});
+    let patch = serde_json::to_value(injection(&pod).patch).expect("JSON");
+    let paths: Vec<_> = patch
+        .as_array()
+        .expect("operations")
+        .iter()
+        .map(|operation| &operation["path"])
+        .collect();
+    let expected = [
+        "/metadata/labels/service.istio.io~1canonical-revision",
+        "/metadata/annotations/kubectl.kubernetes.io~1default-container",
+        "/metadata/annotations/outrigger.dev~1status",
+        "/spec/initContainers",
+        "/spec/volumes",
+    ];
+    assert_eq!(paths, expected);
+}
+
+#[test]
+fn a_large_pod_gets_no_larger_patch() {
+    let pod = |count: usize| {
+        let env: Vec<_> = (0..count)
+            .map(|index| json!({"name": format!("V{index}"), "value": "x".repeat(100)}))
+            .collect();
+        json!({"metadata": {"name": "large"}, "spec": {"containers": [{"name": "app", "env": env}]}})
+    };
+    let size = |pod: &Value| injection(pod).patch.to_string().len();
+    assert_eq!(size(&pod(1500)), size(&pod(1)));
+    assert_eq!(
+        injected(&pod(1500))["spec"]["containers"],
+        pod(1500)["spec"]["containers"]
+    );
+}
+
+#[test]
+fn settings_reach_the_pod() {
+    let text = "
+injection: {revision: canary}
+proxy: {image: 'example.org/proxy:2', uid: 4000, drainSeconds: 7, logLevel: debug, imagePullPolicy: Never,
+  discoveryAddress: 'canary.mesh.svc:15012', resources: {requests: {cpu: 100m}}}
+";
+    let settings = Settings::parse(text).expect("settings");
+    let labels = BTreeMap::from([("istio.io/rev".to_string(), "canary".to_string())]);
+    let mut pod = pods().remove(0);
+    let answer = inject(&pod, "shop", &labels, &settings).expect("an answer");
+    json_patch::patch(&mut pod, &answer.patch).expect("the patch applies");
+    let (init, proxy) = (
+        &pod["spec"]["initContainers"][0],
+        &pod["spec"]["initContainers"][1],
+    );
+    assert_eq!(init["image"], "example.org/proxy:2");
+    assert_eq!(init["args"][2], "4000");
+    assert_eq!(proxy["imagePullPolicy"], "Never");
+    assert_eq!(proxy["securityContext"]["runAsUser"], 4000);
+    assert_eq!(proxy["securityContext"]["runAsGroup"], 4000);
+    assert_eq!(proxy["resources"], json!({"requests": {"cpu": "100m"}}));
+    let env = |name: &str| {
+        let list = proxy["env"].as_array().expect("a list");
+        list.iter().find(|variable| variable["name"] == name).expect(name)["value"].clone()
+    };
+    assert_eq!(env("OUTRIGGER_DISCOVERY_ADDRESS"), "canary.mesh.svc:15012");
+    assert_eq!(env("OUTRIGGER_LOG"), "debug");
+    assert_eq!(env("OUTRIGGER_DRAIN_SECONDS"), "7");
+}

@@ -1,0 +1,5 @@
+//! The black-box tests of the control plane, one binary. Each module is one part as its users meet it.
+
+mod admission;
+mod manifests;
+mod pods;
