@@ -1,0 +1,3 @@
+module outrigger.dev/tests/cluster/recipes/sources/helloworld
+
+go 1.21
