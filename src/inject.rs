@@ -2,19 +2,23 @@
 //! -> `status` (how to undo it) -> `patch` (the operations). Pure: the raw pod, its namespace's labels and the settings in.
 //! Before it: `webhook` for pods that are created, [`manifest`] for files.
 
-pub mod decide;
 pub mod manifest;
+
+mod canonical;
+mod decide;
 mod patch;
 mod pod;
+mod reason;
 mod sidecar;
 mod status;
+mod warnings;
 
 use std::collections::BTreeMap;
 
 use json_patch::Patch;
 use serde_json::Value;
 
-pub use decide::Reason;
+pub use reason::Reason;
 
 use crate::settings::Settings;
 use decide::Subject;
@@ -88,7 +92,7 @@ fn consider(
         true => patch::patch(pod, &sidecar::sidecar(pod, workload, settings)?),
         false => Patch::default(),
     };
-    let warnings = decide::warning(&subject, reason).into_iter().collect();
+    let warnings = warnings::warnings(&subject, reason, settings.proxy.uid);
     Ok(Injection {
         reason,
         patch,

@@ -1,9 +1,10 @@
 //! Inject or skip, and why: one table, the first rule that holds decides.
-//! Before it: `pod`. After it: `sidecar`, when the answer is to inject.
+//! Before it: `pod`. After it: `reason` (how the answer reads) and, when it is to inject, `sidecar`.
 
 use std::collections::BTreeMap;
 
 use super::pod::Pod;
+use super::reason::Reason;
 use super::status::Status;
 use crate::settings::Injection;
 
@@ -22,91 +23,6 @@ pub(super) struct Subject<'a> {
     pub(super) namespace: &'a str,
     pub(super) namespace_labels: &'a BTreeMap<String, String>,
     pub(super) injection: &'a Injection,
-}
-
-/// Which rule decided.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Reason {
-    /// The kubelet mirrors a static pod that already runs.
-    MirrorPod,
-    /// The settings list the namespace.
-    IgnoredNamespace,
-    /// Outrigger was here before.
-    AlreadyInjected,
-    /// The namespace's label `istio-injection` is not `enabled`.
-    NamespaceDisabled,
-    /// The pod's `sidecar.istio.io/inject` is `false`.
-    PodDisabled,
-    /// The pod's `sidecar.istio.io/inject` is neither `true` nor `false`.
-    InvalidValue,
-    /// `istio.io/rev` names another installation.
-    OtherRevision,
-    /// No label asks for injection.
-    NotSelected,
-    /// The pod shares the node's network, where iptables rules would capture the node's traffic.
-    HostNetwork,
-    /// Another mesh's proxy is in the pod.
-    OtherSidecar,
-    /// The namespace has `istio-injection=enabled`.
-    NamespaceLabel,
-    /// The namespace has `istio.io/rev` with our revision.
-    NamespaceRevision,
-    /// The pod has `sidecar.istio.io/inject=true`.
-    PodLabel,
-    /// The pod has `istio.io/rev` with our revision.
-    PodRevision,
-}
-
-impl Reason {
-    /// Whether the pod gets a proxy.
-    pub fn injects(self) -> bool {
-        matches!(
-            self,
-            Self::NamespaceLabel | Self::NamespaceRevision | Self::PodLabel | Self::PodRevision
-        )
-    }
-
-    /// A stable code, for metrics and logs.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::MirrorPod => "mirror_pod",
-            Self::IgnoredNamespace => "ignored_namespace",
-            Self::AlreadyInjected => "already_injected",
-            Self::NamespaceDisabled => "namespace_disabled",
-            Self::PodDisabled => "pod_disabled",
-            Self::InvalidValue => "invalid_value",
-            Self::OtherRevision => "other_revision",
-            Self::NotSelected => "not_selected",
-            Self::HostNetwork => "host_network",
-            Self::OtherSidecar => "other_sidecar",
-            Self::NamespaceLabel => "namespace_label",
-            Self::NamespaceRevision => "namespace_revision",
-            Self::PodLabel => "pod_label",
-            Self::PodRevision => "pod_revision",
-        }
-    }
-
-    /// The reason as the end of the sentence "the pod was (not) injected because".
-    pub fn because(self) -> &'static str {
-        match self {
-            Self::MirrorPod => "it mirrors a static pod, which cannot be changed",
-            Self::IgnoredNamespace => "its namespace is in injection.ignoredNamespaces",
-            Self::AlreadyInjected => "it already has the container outrigger-proxy",
-            Self::NamespaceDisabled => {
-                "its namespace has the label istio-injection with a value other than enabled"
-            }
-            Self::PodDisabled => "sidecar.istio.io/inject is \"false\" on the pod",
-            Self::InvalidValue => "sidecar.istio.io/inject on the pod is neither \"true\" nor \"false\"",
-            Self::OtherRevision => "the label istio.io/rev names another revision",
-            Self::NotSelected => "neither the namespace nor the pod has a label that asks for it",
-            Self::HostNetwork => "spec.hostNetwork is true: its traffic is the node's",
-            Self::OtherSidecar => "it already has the proxy of another mesh",
-            Self::NamespaceLabel => "its namespace has the label istio-injection=enabled",
-            Self::NamespaceRevision => "its namespace's label istio.io/rev names this revision",
-            Self::PodLabel => "the pod has the label sidecar.istio.io/inject=true",
-            Self::PodRevision => "the pod's label istio.io/rev names this revision",
-        }
-    }
 }
 
 type Holds = fn(&Subject) -> bool;
@@ -156,19 +72,6 @@ pub(super) fn decide(subject: &Subject) -> Reason {
         .map_or(Reason::NotSelected, |(reason, _)| *reason)
 }
 
-/// What to tell an owner whose pod itself asks for injection and does not get it.
-pub(super) fn warning(subject: &Subject, reason: Reason) -> Option<String> {
-    let asked = subject.pod_wish().is_some_and(|value| value != "false")
-        || subject.pod.label(REVISION_LABEL) == Some(&subject.injection.revision);
-    let granted = reason.injects() || reason == Reason::AlreadyInjected;
-    (asked && !granted).then(|| {
-        format!(
-            "the pod asks for a sidecar and gets none, because {}",
-            reason.because()
-        )
-    })
-}
-
 impl<'a> Subject<'a> {
     fn namespace_label(&self) -> Option<&'a str> {
         self.namespace_labels.get(NAMESPACE_LABEL).map(String::as_str)
@@ -176,6 +79,12 @@ impl<'a> Subject<'a> {
 
     fn namespace_revision(&self) -> Option<&'a str> {
         self.namespace_labels.get(REVISION_LABEL).map(String::as_str)
+    }
+
+    /// Whether the pod itself wants to be in, whatever its namespace says.
+    pub(super) fn pod_asks(&self) -> bool {
+        self.pod_wish().is_some_and(|value| value != "false")
+            || self.pod.label(REVISION_LABEL) == Some(&self.injection.revision)
     }
 
     /// The label beats the annotation of the same name; an empty value is no wish.
@@ -207,6 +116,7 @@ impl<'a> Subject<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::warnings::warnings;
     use super::*;
     use serde_json::{Value, json};
 
@@ -231,7 +141,7 @@ mod tests {
             injection: &injection,
         };
         let reason = decide(&subject);
-        (reason, warning(&subject, reason))
+        (reason, warnings(&subject, reason, 1337).pop())
     }
 
     #[test]

@@ -173,6 +173,12 @@ impl File<'_> {
         }
         json_patch::patch(template, &injection.patch).expect("the patch was made for this very template");
         self.notes.push(format!("{title}: injected"));
+        self.notes.extend(
+            injection
+                .warnings
+                .iter()
+                .map(|warning| format!("{title}: {warning}")),
+        );
         Ok(true)
     }
 }
