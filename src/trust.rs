@@ -9,8 +9,8 @@
 //! # Order
 //! A new authority is first published, then it signs. The first one of an installation signs as soon as the `caBundle`
 //! carries it. A successor waits for the overlap of the [`Policy`], for the `caBundle` and for every namespace's ConfigMap.
-//! Replicas may see these objects in a different order and for a moment write an older bundle over a newer one; that is put
-//! right by the next event, and it is harmless, because what differs is an authority that will not sign for an overlap.
+//! Replicas may see these objects in a different order and for a moment hold an older bundle than the one they find; so a
+//! bundle that has the signer is nobody's urgent business, and what differs is an authority that will not sign for an overlap.
 //!
 //! # RBAC
 //! | kind | where | resourceNames | verbs |

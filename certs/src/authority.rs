@@ -13,8 +13,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// How long before the moment of its creation a certificate is valid, so that a machine whose clock is behind accepts it.
-/// The value is that of Kubernetes' own certificate signers.
+/// How long before the moment of its creation a certificate is valid, so that a machine whose clock is behind accepts it, but
+/// never more than a tenth of its time. The value is that of Kubernetes' own certificate signers.
 const BACKDATE: Duration = Duration::from_secs(5 * 60);
 
 /// Why a certificate or a private key was refused.
@@ -292,9 +292,10 @@ pub(crate) fn from_unix(seconds: u64) -> SystemTime {
 }
 
 fn dated(now: SystemTime, not_after: SystemTime) -> CertificateParams {
+    let backdate = BACKDATE.min(not_after.duration_since(now).unwrap_or_default() / 10);
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.not_before = now.checked_sub(BACKDATE).unwrap_or(SystemTime::UNIX_EPOCH).into();
+    params.not_before = now.checked_sub(backdate).unwrap_or(SystemTime::UNIX_EPOCH).into();
     params.not_after = not_after.into();
     params
 }

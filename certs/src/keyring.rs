@@ -173,11 +173,13 @@ impl Keyring {
         self.next.as_ref().map(|next| next.authority.certificate())
     }
 
-    /// The PEM text of every certificate to trust: the signer's, its successor's, those of the retired.
+    /// The PEM text of every certificate to trust, the oldest first: those of the retired, the signer's, its successor's.
+    /// In this order the bundle stays the same when the successor becomes the signer.
     pub fn bundle(&self) -> String {
-        let mut bundle = self.current.certificate_pem().to_owned();
+        let retired = self.retired.iter().map(|retired| to_pem(&retired.certificate));
+        let mut bundle: String = retired.collect();
+        bundle.push_str(self.current.certificate_pem());
         bundle.extend(self.next.iter().map(|next| next.authority.certificate_pem()));
-        bundle.extend(self.retired.iter().map(|retired| to_pem(&retired.certificate)));
         bundle
     }
 

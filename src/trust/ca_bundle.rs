@@ -55,7 +55,8 @@ impl Configuration {
     }
 }
 
-/// Watches the configuration and repairs its `caBundle`s, whoever changed them.
+/// Watches the configuration and repairs its `caBundle`s, whoever changed them: at once if somebody has removed the signer;
+/// at the next look if the signer is there, because then it may be the bundle of a replica that already knows more.
 pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowledge) -> anyhow::Result<()> {
     let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
     let mut configurations = pin!(watcher::watch_object(api.clone(), NAME).default_backoff());
@@ -63,29 +64,27 @@ pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowl
     let mut tick = tokio::time::interval(settings.check_interval);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
+        let looks = tokio::select! {
             event = configurations.next() => match event.context("the watch of the webhook configuration ended")? {
                 Ok(found) => {
                     let found = found.map_or(Configuration::Absent, |found| Configuration::Present(Box::new(found)));
                     knowledge.configuration.send_replace(found);
+                    false
                 }
                 Err(error) => {
                     warn!(name = NAME, %error, "cannot watch the MutatingWebhookConfiguration");
                     continue;
                 }
             },
-            changed = keyring.changed() => changed?,
-            _ = tick.tick() => {}
-        }
-        let Some(bundle) = keyring
-            .borrow_and_update()
-            .as_ref()
-            .map(|keyring| keyring.bundle())
-        else {
+            changed = keyring.changed() => changed.map(|()| true)?,
+            _ = tick.tick() => true,
+        };
+        let Some(keyring) = keyring.borrow_and_update().clone() else {
             continue;
         };
         let patch = match &*knowledge.configuration.borrow() {
-            Configuration::Present(configuration) => patch(configuration, &bundle),
+            known if !looks && known.trusts(keyring.signer().certificate()) => None,
+            Configuration::Present(configuration) => patch(configuration, &keyring.bundle()),
             Configuration::Unknown | Configuration::Absent => None,
         };
         let Some(patch) = patch else { continue };

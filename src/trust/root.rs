@@ -57,7 +57,8 @@ pub(super) async fn follow(
     }
 }
 
-/// Watches the ConfigMaps of that name in all namespaces, and writes those that are not as they should be.
+/// Watches the ConfigMaps of that name in all namespaces, and writes those that are not as they should be: at once where the
+/// signer is missing, at the next look where it is there, as `ca_bundle` does and for its reason.
 pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowledge) -> anyhow::Result<()> {
     let fields = format!("metadata.name={NAME}");
     let all: Api<ConfigMap> = Api::all(client.clone());
@@ -69,7 +70,7 @@ pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowl
     let mut found = Found::default();
     let mut owner = None;
     loop {
-        tokio::select! {
+        let looks = tokio::select! {
             event = events.next() => match event.context("the watch of the trust anchors ended")? {
                 Ok(event) => {
                     // The garbage collector deletes what belongs to a ClusterRole that was replaced.
@@ -77,21 +78,21 @@ pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowl
                         owner = None;
                     }
                     found.apply(event);
+                    false
                 }
                 Err(error) => {
                     warn!(name = NAME, %error, "cannot watch the ConfigMaps with the trust anchors");
                     continue;
                 }
             },
-            changed = keyring.changed() => changed?,
-            changed = namespaces.changed() => changed?,
-            _ = tick.tick() => found.failed.clear(),
-        }
-        let Some(bundle) = keyring
-            .borrow_and_update()
-            .as_ref()
-            .map(|keyring| keyring.bundle().into())
-        else {
+            changed = keyring.changed() => changed.map(|()| true)?,
+            changed = namespaces.changed() => changed.map(|()| true)?,
+            _ = tick.tick() => {
+                found.failed.clear();
+                true
+            }
+        };
+        let Some(keyring) = keyring.borrow_and_update().clone() else {
             continue;
         };
         let namespaces = namespaces.borrow_and_update().clone();
@@ -105,8 +106,15 @@ pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowl
             tick.reset_after(RETRY);
             continue;
         };
-        let wanted = Wanted { bundle, owner };
-        if write_due(client, &mut found, &namespaces, &wanted).await {
+        let wanted = Wanted {
+            bundle: keyring.bundle().into(),
+            signer: keyring.signer().certificate_pem().to_owned(),
+            owner,
+        };
+        let mut due = found.due(&namespaces, &wanted);
+        due.retain(|namespace| looks || found.is_urgent(namespace, &wanted));
+        due.retain(|namespace| !found.failed.contains(namespace));
+        if write(client, &mut found, due, &wanted).await {
             tick.reset_after(RETRY);
         }
         let distributed = found
@@ -122,15 +130,8 @@ pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowl
     }
 }
 
-/// Writes every ConfigMap that is due, and says whether one of them could not be written.
-async fn write_due(
-    client: &Client,
-    found: &mut Found,
-    namespaces: &BTreeSet<String>,
-    wanted: &Wanted,
-) -> bool {
-    let mut due = found.due(namespaces, wanted);
-    due.retain(|namespace| !found.failed.contains(namespace));
+/// Writes the ConfigMaps of the namespaces in `due`, and says whether one of them could not be written.
+async fn write(client: &Client, found: &mut Found, due: Vec<String>, wanted: &Wanted) -> bool {
     let write = |namespace: String| async move {
         let api = Api::<ConfigMap>::namespaced(client.clone(), &namespace);
         let parameters = PatchParams::apply(OUTRIGGER).force();

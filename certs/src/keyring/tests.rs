@@ -33,16 +33,15 @@ impl Letters {
         char::from(b'A' + u8::try_from(index).unwrap())
     }
 
-    /// The signer, its successor after `>`, the retired in brackets.
+    /// The retired in brackets, the signer, its successor after `>`.
     fn show(&mut self, keyring: &Keyring) -> String {
-        let mut shown = self.of(keyring.signer().certificate()).to_string();
+        let mut shown: String = keyring
+            .retired
+            .iter()
+            .map(|retired| format!("({})", self.of(&retired.certificate)))
+            .collect();
+        shown.push(self.of(keyring.signer().certificate()));
         shown.extend(keyring.successor().map(|next| format!(">{}", self.of(next))));
-        shown.extend(
-            keyring
-                .retired
-                .iter()
-                .map(|retired| format!("({})", self.of(&retired.certificate))),
-        );
         shown
     }
 }
@@ -74,20 +73,20 @@ fn authorities_follow_one_another() {
         (49 * 24, "A"),
         (50 * 24, "A>B"),
         (50 * 24 + 23, "A>B"),
-        (51 * 24, "B(A)"),
-        (99 * 24, "B(A)"),
-        (100 * 24, "B>C(A)"),
+        (51 * 24, "(A)B"),
+        (99 * 24, "(A)B"),
+        (100 * 24, "(A)B>C"),
         (100 * 24 + 1, "B>C"),
-        (101 * 24, "C(B)"),
+        (101 * 24, "(B)C"),
         (150 * 24 + 1, "C>D"),
-        (151 * 24 + 1, "D(C)"),
+        (151 * 24 + 1, "(C)D"),
     ]);
 }
 
 #[test]
 fn nobody_looked_for_long() {
     // The overlap is kept whenever there is a certificate left that it protects.
-    check(&[(0, "A"), (99 * 24, "A>B"), (100 * 24, "B(A)")]);
+    check(&[(0, "A"), (99 * 24, "A>B"), (100 * 24, "(A)B")]);
     // The signer expired before a successor was created.
     check(&[(0, "A"), (101 * 24, "B")]);
     // The signer expired while its successor waited, and the successor is past its half by now.

@@ -15,18 +15,21 @@ use super::{KEY, NAME, OUTRIGGER};
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Wanted {
     pub(super) bundle: Arc<str>,
+    /// The part of the bundle that is in use, as it stands in it.
+    pub(super) signer: String,
     /// The uid of the ClusterRole that owns the ConfigMaps, so that they go when the chart goes.
     pub(super) owner: String,
 }
 
 impl Wanted {
     fn is(&self, found: &ConfigMap) -> bool {
-        let bundle = found.data.as_ref().and_then(|data| data.get(KEY));
-        bundle.is_some_and(|bundle| **bundle == *self.bundle)
-            && found
+        let owned = || {
+            found
                 .owner_references()
                 .iter()
                 .any(|owner| owner.uid == self.owner)
+        };
+        bundle(found).is_some_and(|bundle| *bundle == *self.bundle) && owned()
     }
 
     pub(super) fn config_map(&self, namespace: &str) -> ConfigMap {
@@ -83,11 +86,21 @@ impl Found {
         }
     }
 
+    /// Whether a proxy that starts in the namespace could not verify us.
+    pub(super) fn is_urgent(&self, namespace: &str, wanted: &Wanted) -> bool {
+        let known = self.known.get(namespace).and_then(bundle);
+        !known.is_some_and(|bundle| bundle.contains(&wanted.signer))
+    }
+
     /// The namespaces whose ConfigMap is not there or is not as wanted.
     pub(super) fn due(&self, namespaces: &BTreeSet<String>, wanted: &Wanted) -> Vec<String> {
         let missing = |namespace: &&String| !self.known.get(*namespace).is_some_and(|found| wanted.is(found));
         namespaces.iter().filter(missing).cloned().collect()
     }
+}
+
+fn bundle(found: &ConfigMap) -> Option<&str> {
+    found.data.as_ref()?.get(KEY).map(String::as_str)
 }
 
 /// Only what is compared: managedFields would be the larger part of it.
@@ -102,7 +115,8 @@ mod tests {
 
     fn wanted() -> Wanted {
         Wanted {
-            bundle: "bundle".into(),
+            bundle: "old signer".into(),
+            signer: "signer".to_owned(),
             owner: "uid".to_owned(),
         }
     }
@@ -157,6 +171,17 @@ mod tests {
             );
             found.apply(Event::Delete(config_map));
             assert_eq!(found.due(&namespaces, &wanted()), ["a"], "deleted");
+        }
+    }
+
+    #[test]
+    fn a_bundle_without_the_signer_is_urgent() {
+        let mut found = Found::default();
+        assert!(found.is_urgent("a", &wanted()), "missing");
+        for (bundle, expected) in [("old signer", false), ("signer next", false), ("old", true)] {
+            let data = Some([(KEY.to_owned(), bundle.to_owned())].into());
+            found.apply(Event::Apply(changed(|found| found.data = data)));
+            assert_eq!(found.is_urgent("a", &wanted()), expected, "{bundle}");
         }
     }
 
