@@ -1,1 +1,19 @@
-//! (api)
+//! Istio's own resources as far as they are honoured, how they are read, and their CustomResourceDefinitions.
+//! Before: `control::watch` and `control::directory` read objects with these types. After: `control::world` keeps them.
+
+mod crds;
+mod destination_rule;
+mod pod;
+mod spec;
+mod virtual_service;
+
+pub use crds::crds;
+pub use destination_rule::{
+    DestinationRule, DestinationRuleSpec, LoadBalancerSettings, SimpleLb, Subset, TrafficPolicy,
+};
+pub use pod::{Pod, PodIp, PodSpec, PodStatus};
+pub use spec::{InvalidField, Unsupported, read, read_spec};
+pub use virtual_service::{
+    Destination, HttpMatchRequest, HttpRoute, HttpRouteDestination, PortSelector, StringMatch,
+    VirtualService, VirtualServiceSpec,
+};
