@@ -1,3 +1,6 @@
-//! The path of a rule: `watch` (the cluster) or `directory` (manifests) -> `world` (what is known) -> `compile` (pure) -> `discovery`.
+//! The path of a rule: `watch` (the cluster) or `directory` (manifests) -> `feed` -> `world` (what is known) -> `compile` (pure) -> `discovery`.
 
+pub mod compile;
+pub mod directory;
+pub mod feed;
 pub mod world;

@@ -1,0 +1,44 @@
+//! What a proxy is told of its own pod.
+
+use std::collections::BTreeMap;
+
+use outrigger_proxy::protocol::mesh;
+
+use super::protocol;
+use crate::control::world::{Pod, World};
+
+/// The pod, the mesh's addresses, and what is spoken on the ports on which services reach the pod.
+pub fn workload(world: &World, pod: &Pod) -> mesh::Workload {
+    let mut ports: BTreeMap<u16, mesh::Protocol> = BTreeMap::new();
+    for slice in world.services().slices_with(&pod.key) {
+        let Some(service) = world.services().get(&slice.service) else {
+            continue;
+        };
+        for port in &service.ports {
+            let Some(target) = slice.ports.get(&port.name) else {
+                continue;
+            };
+            let declared = protocol::of(port);
+            ports
+                .entry(*target)
+                // Services that contradict each other leave it to the bytes.
+                .and_modify(|known| {
+                    if *known != declared {
+                        *known = mesh::Protocol::Unspecified;
+                    }
+                })
+                .or_insert(declared);
+        }
+    }
+    let inbound_ports = ports.into_iter().map(|(port, protocol)| mesh::InboundPort {
+        port: u32::from(port),
+        protocol: protocol.into(),
+    });
+    mesh::Workload {
+        namespace: pod.key.namespace.clone(),
+        name: pod.key.name.clone(),
+        labels: pod.labels.clone().into_iter().collect(),
+        inbound_ports: inbound_ports.collect(),
+        mesh_ranges: world.mesh_ranges.iter().map(ToString::to_string).collect(),
+    }
+}

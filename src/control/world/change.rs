@@ -1,0 +1,40 @@
+//! What an event touched, so that work is only done for those whom it concerns.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::Key;
+
+/// What may have a new answer; everything else has the one it had.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Fully qualified names of services that may be routed in another way.
+    pub hosts: BTreeSet<String>,
+    /// Fully qualified names of services whose endpoints, or subsets of them, are others.
+    pub endpoints: BTreeSet<String>,
+    /// Addresses that may mean another service than before.
+    pub addresses: BTreeSet<IpAddr>,
+    /// Pods that came, went or changed, or whose own ports are treated in another way.
+    pub pods: BTreeSet<Key>,
+    /// Whether rules changed, or what rules name: time to look for mistakes in them again.
+    pub rules: bool,
+    /// Whether a kind became known for the first time.
+    pub listed: bool,
+}
+
+impl Change {
+    /// Adds what another event touched.
+    pub fn merge(&mut self, other: Self) {
+        self.hosts.extend(other.hosts);
+        self.endpoints.extend(other.endpoints);
+        self.addresses.extend(other.addresses);
+        self.pods.extend(other.pods);
+        self.rules |= other.rules;
+        self.listed |= other.listed;
+    }
+
+    /// Whether nothing was touched.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}

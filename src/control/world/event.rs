@@ -1,0 +1,83 @@
+//! What `watch` and `directory` say to the world.
+
+use super::{EndpointSlice, Key, Namespace, Pod, Rule, Service};
+use crate::api::{DestinationRuleSpec, VirtualServiceSpec};
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An object came or changed.
+    Apply(Object),
+    /// An object went; namespaced by the key, or with an empty namespace.
+    Delete(Kind, Key),
+    /// All objects of a kind: what is not among them is gone.
+    Replace(Kind, Vec<Object>),
+}
+
+/// The kinds of objects that matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "Kubernetes' and Istio's names")]
+pub enum Kind {
+    Namespace,
+    Pod,
+    Service,
+    EndpointSlice,
+    VirtualService,
+    DestinationRule,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Namespace,
+        Self::Pod,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::VirtualService,
+        Self::DestinationRule,
+    ];
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(self, f)
+    }
+}
+
+/// An object of one of the kinds.
+#[derive(Clone, Debug)]
+#[allow(missing_docs, reason = "each holds what it is called")]
+pub enum Object {
+    Namespace(Namespace),
+    Pod(Pod),
+    Service(Service),
+    EndpointSlice(EndpointSlice),
+    VirtualService(Rule<VirtualServiceSpec>),
+    DestinationRule(Rule<DestinationRuleSpec>),
+}
+
+impl Object {
+    /// Which of the kinds.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Namespace(_) => Kind::Namespace,
+            Self::Pod(_) => Kind::Pod,
+            Self::Service(_) => Kind::Service,
+            Self::EndpointSlice(_) => Kind::EndpointSlice,
+            Self::VirtualService(_) => Kind::VirtualService,
+            Self::DestinationRule(_) => Kind::DestinationRule,
+        }
+    }
+
+    /// Namespace and name.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Namespace(namespace) => Key::new("", &namespace.name),
+            Self::Pod(pod) => pod.key.clone(),
+            Self::Service(service) => service.key.clone(),
+            Self::EndpointSlice(slice) => slice.key.clone(),
+            Self::VirtualService(rule) => rule.meta.key.clone(),
+            Self::DestinationRule(rule) => rule.meta.key.clone(),
+        }
+    }
+}

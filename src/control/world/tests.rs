@@ -1,0 +1,220 @@
+//! What touches whom.
+
+use super::*;
+use crate::control::directory::{documents, events};
+
+fn objects(text: &str) -> Vec<Object> {
+    let documents = documents(&[("test.yaml".to_owned(), text.to_owned())]).unwrap();
+    documents
+        .iter()
+        .filter_map(|document| document.object().unwrap())
+        .collect()
+}
+
+fn service(name: &str, address: &str, port: &str) -> String {
+    format!(
+        "{{apiVersion: v1, kind: Service, metadata: {{name: {name}}}, spec: {{clusterIP: {address}, ports: [{{name: {port}, port: 80}}]}}}}\n---\n"
+    )
+}
+
+fn slice(name: &str, pods: &[&str]) -> String {
+    let endpoints: Vec<_> = pods
+        .iter()
+        .map(|pod| {
+            format!(
+                "{{addresses: [10.1.0.{}], targetRef: {{kind: Pod, name: {pod}}}}}",
+                pod.len()
+            )
+        })
+        .collect();
+    format!(
+        "{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: {name}-x, labels: {{kubernetes.io/service-name: {name}}}}}, addressType: IPv4, ports: [{{name: http, port: 80}}], endpoints: [{}]}}\n---\n",
+        endpoints.join(", ")
+    )
+}
+
+fn pod(name: &str, version: &str) -> String {
+    format!(
+        "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, uid: u, labels: {{version: {version}}}}}}}\n---\n"
+    )
+}
+
+fn rule(kind: &str, spec: &str) -> String {
+    format!(
+        "{{apiVersion: networking.istio.io/v1, kind: {kind}, metadata: {{name: r}}, spec: {spec}}}\n---\n"
+    )
+}
+
+/// `hosts a b; endpoints a; addresses 10.0.0.1; pods p`, empty parts left out.
+fn render(change: &Change) -> String {
+    fn part<T: ToString>(name: &str, all: &BTreeSet<T>) -> Option<String> {
+        let all: Vec<_> = all
+            .iter()
+            .map(|one| one.to_string().replace(".default.svc.cluster.local", ""))
+            .collect();
+        (!all.is_empty()).then(|| format!("{name} {}", all.join(" ")))
+    }
+    let parts = [
+        part("hosts", &change.hosts),
+        part("endpoints", &change.endpoints),
+        part("addresses", &change.addresses),
+        part("pods", &change.pods),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+#[test]
+fn an_event_touches_whom_it_concerns() {
+    let a = service("a", "10.0.0.1", "http");
+    let base = a.clone()
+        + &service("b", "10.0.0.2", "http")
+        + &slice("a", &["p", "qq"])
+        + &pod("p", "v1")
+        + &pod("qq", "v2")
+        + &rule(
+            "VirtualService",
+            "{hosts: [a], http: [{route: [{destination: {host: b}}]}]}",
+        );
+    let apply = |text: String| objects(&text).into_iter().map(Event::Apply).collect::<Vec<_>>();
+    let delete = |kind, name| vec![Event::Delete(kind, Key::new("default", name))];
+    for (why, events, expected) in [
+        ("nothing new", apply(base.clone()), ""),
+        (
+            "another protocol",
+            apply(service("a", "10.0.0.1", "tcp")),
+            "hosts a; endpoints a; addresses 10.0.0.1; pods default/p default/qq",
+        ),
+        (
+            "another address",
+            apply(service("a", "10.0.0.7", "http")),
+            "hosts a; endpoints a; addresses 10.0.0.1 10.0.0.7; pods default/p default/qq",
+        ),
+        (
+            "who routes there",
+            delete(Kind::Service, "b"),
+            "hosts a b; endpoints b; addresses 10.0.0.2",
+        ),
+        (
+            "a pod leaves a slice",
+            apply(slice("a", &["p"])),
+            "endpoints a; pods default/qq",
+        ),
+        (
+            "a slice goes",
+            delete(Kind::EndpointSlice, "a-x"),
+            "endpoints a; pods default/p default/qq",
+        ),
+        (
+            "a pod's labels",
+            apply(pod("p", "v9")),
+            "endpoints a; pods default/p",
+        ),
+        (
+            "a pod's identity",
+            apply(pod("p", "v1").replace("uid: u", "uid: w")),
+            "pods default/p",
+        ),
+        (
+            "a pod goes",
+            delete(Kind::Pod, "p"),
+            "endpoints a; pods default/p",
+        ),
+        (
+            "subsets matter to those who route to them",
+            apply(rule("DestinationRule", "{host: b, subsets: [{name: v1}]}")),
+            "hosts a b",
+        ),
+        (
+            "old and new hosts",
+            apply(rule("VirtualService", "{hosts: [b]}")),
+            "hosts a b",
+        ),
+        (
+            "a wildcard means all that it matches",
+            apply(rule("DestinationRule", "{host: '*.default.svc.cluster.local'}")),
+            "hosts a b",
+        ),
+        ("a rule goes", delete(Kind::VirtualService, "r"), "hosts a"),
+        ("what is not there", delete(Kind::DestinationRule, "r"), ""),
+        (
+            "a new list",
+            vec![Event::Replace(Kind::Service, objects(&a))],
+            "hosts a b; endpoints b; addresses 10.0.0.2",
+        ),
+    ] {
+        let mut world = World::default();
+        for event in apply(base.clone()) {
+            world.apply(event);
+        }
+        let mut change = Change::default();
+        for event in events {
+            change.merge(world.apply(event));
+        }
+        assert_eq!(render(&change), expected, "{why}");
+    }
+}
+
+#[test]
+fn the_world_is_synced_when_every_kind_is_listed() {
+    let mut world = World::default();
+    for kind in Kind::ALL {
+        assert!(!world.synced());
+        assert!(world.unlisted().contains(&kind));
+        assert!(world.apply(Event::Replace(kind, Vec::new())).listed);
+        assert!(!world.apply(Event::Replace(kind, Vec::new())).listed);
+    }
+    assert!(world.synced());
+}
+
+#[test]
+fn an_address_that_changed_hands_stays_with_its_new_owner() {
+    let mut world = World::default();
+    let address = "10.0.0.1".parse().unwrap();
+    for object in objects(&(service("old", "10.0.0.1", "http") + &service("new", "10.0.0.1", "http"))) {
+        world.apply(Event::Apply(object));
+    }
+    world.apply(Event::Delete(Kind::Service, Key::new("default", "old")));
+    assert_eq!(
+        world
+            .services()
+            .at(address)
+            .map(|service| service.key.name.as_str()),
+        Some("new")
+    );
+    world.apply(Event::Delete(Kind::Service, Key::new("default", "new")));
+    assert_eq!(world.services().at(address), None);
+}
+
+#[test]
+fn everything_can_be_taken_out_again() {
+    let text = service("a", "10.0.0.1", "http")
+        + &slice("a", &["p"])
+        + &pod("p", "v1")
+        + &rule("VirtualService", "{hosts: [a]}")
+        + &rule("DestinationRule", "{host: a}")
+        + "{apiVersion: v1, kind: Namespace, metadata: {name: n, labels: {a: b}}}";
+    let mut world = World::default();
+    for event in events(&documents(&[("test.yaml".to_owned(), text)]).unwrap()).unwrap() {
+        world.apply(event);
+    }
+    assert_eq!(
+        world
+            .namespace_labels("n")
+            .and_then(|labels| labels.get("a"))
+            .map(String::as_str),
+        Some("b")
+    );
+    for kind in Kind::ALL {
+        world.apply(Event::Replace(kind, Vec::new()));
+    }
+    assert_eq!(world.namespace_names().count(), 0);
+    let mut empty = World::default();
+    for kind in Kind::ALL {
+        empty.apply(Event::Replace(kind, Vec::new()));
+    }
+    assert_eq!(
+        format!("{world:?}"),
+        format!("{empty:?}"),
+        "no index keeps anything"
+    );
+}
