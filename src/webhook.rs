@@ -6,6 +6,7 @@ mod metrics;
 mod review;
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,15 +167,9 @@ async fn decide(webhook: &Webhook, review: &Review, deadline: Instant) -> Value 
         let message = "request.namespace is missing; it must be the pod's namespace".into();
         return refuse(StatusCode::BAD_REQUEST, "no_namespace", message);
     }
-    let mut world = webhook.world.clone();
-    let known = world.wait_for(|world| world.namespace_labels(namespace).is_some());
-    let patience = deadline.min(Instant::now() + NAMESPACE_PATIENCE);
-    let labels = match tokio::time::timeout_at(patience, known).await {
-        Ok(Ok(world)) => world.namespace_labels(namespace).cloned().unwrap_or_default(),
-        Ok(Err(_)) | Err(_) => {
-            let message = format!("the injector does not know the namespace {namespace} yet; try again");
-            return refuse(StatusCode::SERVICE_UNAVAILABLE, "namespace_unknown", message);
-        }
+    let Some(labels) = namespace_labels(webhook, namespace, deadline).await else {
+        let message = format!("the injector does not know the namespace {namespace} yet; try again");
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "namespace_unknown", message);
     };
     let injection = match inject::inject(review.pod(), namespace, &labels, &webhook.settings) {
         Ok(injection) => injection,
@@ -207,6 +202,19 @@ async fn decide(webhook: &Webhook, review: &Review, deadline: Instant) -> Value 
     );
     let patch = (!injection.patch.is_empty()).then_some(&injection.patch);
     review.allow(patch, &injection.warnings)
+}
+
+/// The labels of a namespace, which is waited for if it is not known yet.
+async fn namespace_labels(
+    webhook: &Webhook,
+    namespace: &str,
+    deadline: Instant,
+) -> Option<BTreeMap<String, String>> {
+    let mut world = webhook.world.clone();
+    let known = world.wait_for(|world| world.namespace_labels(namespace).is_some());
+    let patience = deadline.min(Instant::now() + NAMESPACE_PATIENCE);
+    let world = tokio::time::timeout_at(patience, known).await.ok()?.ok()?;
+    world.namespace_labels(namespace).cloned()
 }
 
 #[cfg(test)]
