@@ -1,5 +1,7 @@
 //! The webhook over its router: every request gets an answer, and what is wrong is named.
 
+mod answers;
+
 use std::sync::Arc;
 
 use axum::Router;
