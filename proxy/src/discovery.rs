@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, timeout};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Streaming};
 
@@ -26,7 +26,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pings notice a control plane that is gone without a word.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often idle subscriptions and connections are looked for.
+/// How often idle subscriptions are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 /// gRPC's INVALID_ARGUMENT, for updates that are refused.
 const INVALID_ARGUMENT: i32 = 3;
@@ -81,7 +81,7 @@ async fn converse(
     metrics: &Metrics,
     answered: &mut bool,
 ) -> anyhow::Result<()> {
-    let (requests, mut responses) = open(control_plane, mesh).await?;
+    let (requests, mut responses) = open(control_plane, mesh, wanted).await?;
     let mut sweep = interval(SWEEP);
     loop {
         tokio::select! {
@@ -93,7 +93,7 @@ async fn converse(
                     tracing::info!(control_plane = control_plane.address, "connected");
                 }
                 for request in answer(mesh, response, metrics) {
-                    requests.send(request).await?;
+                    requests.send(request)?;
                 }
             }
             Some(address) = wanted.recv() => {
@@ -101,44 +101,48 @@ async fn converse(
                 while let Ok(address) = wanted.try_recv() {
                     addresses.push(address.to_string());
                 }
-                requests.send(subscribe((SERVICE, addresses))).await?;
+                requests.send(subscribe((SERVICE, addresses)))?;
             }
             _ = sweep.tick() => for (kind, names) in mesh.sweep() {
                 let request = DeltaDiscoveryRequest { type_url: kind.into(), resource_names_unsubscribe: names, ..Default::default() };
-                requests.send(request).await?;
+                requests.send(request)?;
             }
         }
     }
 }
 
 type Stream = (
-    mpsc::Sender<DeltaDiscoveryRequest>,
+    mpsc::UnboundedSender<DeltaDiscoveryRequest>,
     Streaming<DeltaDiscoveryResponse>,
 );
 
-async fn open(control_plane: &ControlPlane, mesh: &Mesh) -> anyhow::Result<Stream> {
+async fn open(
+    control_plane: &ControlPlane,
+    mesh: &Mesh,
+    wanted: &mut mpsc::UnboundedReceiver<std::net::SocketAddr>,
+) -> anyhow::Result<Stream> {
     let token = read(&control_plane.token_file).await?;
     let channel = connect(control_plane)
         .await
         .with_context(|| format!("connect to {}", control_plane.address))?;
+    // What was wanted until now is part of all that is subscribed to below.
+    while wanted.try_recv().is_ok() {}
     let subscriptions = mesh.subscriptions();
-    // The first words have to fit in, since nobody reads before the call is made.
-    let (requests, receiver) = mpsc::channel(subscriptions.len() + 16);
+    // Never waits: a control plane that waits to be read would wait for ever. There are never more than answers.
+    let (requests, receiver) = mpsc::unbounded_channel();
     let node = Node {
         id: control_plane.node.clone(),
         ..Default::default()
     };
     for (names, initial_resource_versions) in subscriptions {
         let request = subscribe(names);
-        requests
-            .send(DeltaDiscoveryRequest {
-                node: Some(node.clone()),
-                initial_resource_versions,
-                ..request
-            })
-            .await?;
+        requests.send(DeltaDiscoveryRequest {
+            node: Some(node.clone()),
+            initial_resource_versions,
+            ..request
+        })?;
     }
-    let mut request = Request::new(ReceiverStream::new(receiver));
+    let mut request = Request::new(UnboundedReceiverStream::new(receiver));
     let bearer = format!("Bearer {}", token.trim());
     let bearer = bearer
         .parse()
@@ -161,7 +165,7 @@ async fn connect(control_plane: &ControlPlane) -> anyhow::Result<Channel> {
         .context("the address is not host:port")?;
     let tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(ca))
-        .domain_name(host);
+        .domain_name(host.trim_matches(['[', ']']));
     let endpoint = Endpoint::from_shared(format!("https://{}", control_plane.address))?
         .tls_config(tls)?
         .connect_timeout(CONNECT_TIMEOUT)
