@@ -19,7 +19,7 @@ use crate::mesh::Mesh;
 use crate::metrics::{Carried, Direction, Metrics};
 use crate::outbound::Outbound;
 
-/// How often connections to the application that are idle are looked for.
+/// How often idle connections are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// A proxy whose addresses are bound.
@@ -141,13 +141,14 @@ impl Bound {
         tasks.spawn(admin.clone().serve(self.admin, Pages::All));
         tasks.spawn(admin.clone().serve(self.metrics, Pages::Metrics));
         tasks.spawn(admin.serve(self.readiness, Pages::Readiness));
-        let (control_plane, mesh, wanted) = (self.config.control_plane, self.mesh, self.wanted);
+        let (control_plane, mesh, wanted) = (self.config.control_plane, self.mesh.clone(), self.wanted);
         tasks.spawn(async move { discovery::run(control_plane, mesh, wanted, &metrics).await });
         tasks.spawn(async move {
             let mut sweep = tokio::time::interval(SWEEP);
             loop {
                 sweep.tick().await;
                 application.sweep();
+                self.mesh.sweep_connections();
             }
         });
 

@@ -17,7 +17,7 @@ use crate::body::Body;
 use crate::drain::Drain;
 use crate::mesh::Destination;
 use crate::metrics::{Direction, Metrics};
-use crate::pool::{CONNECTION_WINDOW, STREAM_WINDOW};
+use crate::pool::{CONNECTION_WINDOW, MAX_HEADERS, STREAM_WINDOW};
 
 mod forward;
 mod headers;
@@ -29,8 +29,6 @@ mod upgrade;
 const DRAIN_IDLE: Duration = Duration::from_secs(2);
 /// HTTP/2 streams that one client connection may have open, in number.
 const MAX_STREAMS: u32 = 1024;
-/// What a request's header section may take, in bytes; Envoy's default of 60 KiB.
-const MAX_HEADERS: u32 = 60 << 10;
 
 /// Where the requests of a connection go.
 #[derive(Debug, Clone)]
@@ -92,7 +90,7 @@ async fn handle(
 ) -> Result<Response<Body>, std::convert::Infallible> {
     let direction = upstream.direction();
     let version = request.version();
-    let mut response = forward::forward(request.map(Body::streamed), &upstream).await;
+    let mut response = forward::forward(request.map(Body::streamed), &upstream, &drain).await;
     if version != Version::HTTP_2 {
         *response.version_mut() = version;
         if drain.begun() && response.status() != ::http::StatusCode::SWITCHING_PROTOCOLS {

@@ -74,7 +74,7 @@ impl Application {
     /// Closes connections that have been idle for too long.
     pub fn sweep(&self) {
         for endpoint in self.0.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            endpoint.pool.sweep(endpoint.load() > 0);
+            endpoint.pool.sweep();
         }
     }
 }

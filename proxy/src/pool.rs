@@ -8,30 +8,32 @@ use std::time::Duration;
 
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use crate::balance::{Endpoint, InFlight};
 use crate::body::Body;
 
+mod http2;
+
 /// How long an idle HTTP/1.1 connection is kept: below the keep-alive of common servers (5 s and more), so that
 /// it is this end that closes it and no request meets a connection that the server is just closing.
 const HTTP1_IDLE: Duration = Duration::from_secs(3);
-/// The same for HTTP/2, where the server announces its closing.
-const HTTP2_IDLE: Duration = Duration::from_secs(60);
 /// How long a connection may take to be established; Istio's default.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// HTTP/2 flow control, in bytes: what one stream and all of a connection's may have on the way.
 pub(crate) const STREAM_WINDOW: u32 = 1 << 20;
 pub(crate) const CONNECTION_WINDOW: u32 = 4 << 20;
+/// What a header section may take, in bytes; Envoy's default of 60 KiB.
+pub(crate) const MAX_HEADERS: u32 = 60 << 10;
 
 /// The connections to one endpoint.
 #[derive(Debug, Default)]
 pub struct Pool {
     http1: Mutex<Vec<Idle>>,
-    http2: tokio::sync::Mutex<Option<Shared>>,
+    http2: http2::Connections,
 }
 
 #[derive(Debug)]
@@ -40,18 +42,20 @@ struct Idle {
     since: Instant,
 }
 
-#[derive(Debug)]
-struct Shared {
-    sender: http2::SendRequest<Body>,
-    used: Instant,
-}
-
 /// Held while a response is on its way; [`Lease::finish`] makes its connection usable again.
 #[derive(Debug)]
 pub(crate) struct Lease {
     endpoint: Arc<Endpoint>,
-    sender: Option<http1::SendRequest<Body>>,
+    hold: Hold,
     _in_flight: InFlight,
+}
+
+#[derive(Debug)]
+enum Hold {
+    /// The whole connection.
+    Http1(http1::SendRequest<Body>),
+    /// One stream of it.
+    Http2(#[expect(dead_code, reason = "counted until it is dropped")] http2::Stream),
 }
 
 /// Why there is no response. A request that is handed back has not left this proxy.
@@ -75,20 +79,29 @@ pub enum SendError {
 }
 
 /// Sends a request on a kept connection, or on a new one, and gives the response as soon as its head is here.
+/// `fresh` asks for a new one: the kept ones of HTTP/1 have just shown to be closed.
 ///
 /// # Errors
 /// See [`SendError`]; nothing is tried again here.
-pub async fn send(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Result<Response<Body>, SendError> {
+pub async fn send(
+    endpoint: &Arc<Endpoint>,
+    request: Request<Body>,
+    fresh: bool,
+) -> Result<Response<Body>, SendError> {
     if request.version() == Version::HTTP_2 {
         send_http2(endpoint, request).await
     } else {
-        send_http1(endpoint, request).await
+        send_http1(endpoint, request, fresh).await
     }
 }
 
-async fn send_http1(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Result<Response<Body>, SendError> {
+async fn send_http1(
+    endpoint: &Arc<Endpoint>,
+    request: Request<Body>,
+    fresh: bool,
+) -> Result<Response<Body>, SendError> {
     let in_flight = endpoint.begin();
-    let (mut sender, reused) = match endpoint.pool.take().await {
+    let (mut sender, reused) = match endpoint.pool.take().filter(|_| !fresh) {
         Some(sender) => (sender, true),
         None => match connect_http1(endpoint.address).await {
             Ok(sender) => (sender, false),
@@ -100,7 +113,7 @@ async fn send_http1(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Result<
             response,
             Lease {
                 endpoint: endpoint.clone(),
-                sender: Some(sender),
+                hold: Hold::Http1(sender),
                 _in_flight: in_flight,
             },
         )),
@@ -110,7 +123,7 @@ async fn send_http1(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Result<
 
 async fn send_http2(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Result<Response<Body>, SendError> {
     let in_flight = endpoint.begin();
-    let (mut sender, reused) = match endpoint.pool.share(endpoint.address).await {
+    let (mut sender, stream, reused) = match endpoint.pool.http2.share(endpoint.address).await {
         Ok(shared) => shared,
         Err(error) => return Err(SendError::Connect(error, Box::new(request))),
     };
@@ -119,7 +132,7 @@ async fn send_http2(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Result<
             response,
             Lease {
                 endpoint: endpoint.clone(),
-                sender: None,
+                hold: Hold::Http2(stream),
                 _in_flight: in_flight,
             },
         )),
@@ -140,40 +153,27 @@ fn failed(unsent: Option<Request<Body>>, error: hyper::Error, reused: bool) -> S
 
 impl Pool {
     /// The most recently used connection that is still open.
-    async fn take(&self) -> Option<http1::SendRequest<Body>> {
+    fn take(&self) -> Option<http1::SendRequest<Body>> {
         loop {
-            let mut idle = self.idle().pop()?;
-            // Not closed yet, but perhaps in the moment of it: `ready` tells.
-            if idle.since.elapsed() < HTTP1_IDLE && idle.sender.ready().await.is_ok() {
+            let idle = self.idle().pop()?;
+            if idle.since.elapsed() < HTTP1_IDLE && idle.sender.is_ready() {
                 return Some(idle.sender);
             }
         }
     }
 
-    /// The shared HTTP/2 connection, made if there is none, and whether it was there before.
-    async fn share(&self, address: SocketAddr) -> io::Result<(http2::SendRequest<Body>, bool)> {
-        let mut shared = self.http2.lock().await;
-        if let Some(shared) = shared.as_mut()
-            && shared.sender.ready().await.is_ok()
-        {
-            shared.used = Instant::now();
-            return Ok((shared.sender.clone(), true));
-        }
-        let sender = connect_http2(address).await?;
-        *shared = Some(Shared {
-            sender: sender.clone(),
-            used: Instant::now(),
-        });
-        Ok((sender, false))
-    }
-
-    /// Closes what has been idle for too long. `busy` keeps a shared connection that has streams.
-    pub fn sweep(&self, busy: bool) {
+    /// Closes what has been idle for too long.
+    pub fn sweep(&self) {
         self.idle()
             .retain(|idle| idle.since.elapsed() < HTTP1_IDLE && !idle.sender.is_closed());
-        if let Ok(mut shared) = self.http2.try_lock() {
-            shared.take_if(|shared| shared.sender.is_closed() || !busy && shared.used.elapsed() > HTTP2_IDLE);
-        }
+        self.http2.sweep();
+    }
+
+    fn keep(&self, sender: http1::SendRequest<Body>) {
+        self.idle().push(Idle {
+            sender,
+            since: Instant::now(),
+        });
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
@@ -183,14 +183,19 @@ impl Pool {
 }
 
 impl Lease {
-    /// The response has ended: the connection can take the next request.
-    pub(crate) fn finish(mut self) {
-        if let Some(sender) = self.sender.take()
-            && !sender.is_closed()
-        {
-            self.endpoint.pool.idle().push(Idle {
-                sender,
-                since: Instant::now(),
+    /// The response has ended: the connection can take the next request, as soon as its own request has ended too.
+    pub(crate) fn finish(self) {
+        let Hold::Http1(mut sender) = self.hold else {
+            return;
+        };
+        if sender.is_ready() {
+            self.endpoint.pool.keep(sender);
+        } else if !sender.is_closed() {
+            let endpoint = self.endpoint;
+            tokio::spawn(async move {
+                if sender.ready().await.is_ok() {
+                    endpoint.pool.keep(sender);
+                }
             });
         }
     }
@@ -222,23 +227,6 @@ async fn connect_http1(address: SocketAddr) -> io::Result<http1::SendRequest<Bod
         .map_err(io::Error::other)?;
     tokio::spawn(async move {
         if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%address, %error, "upstream connection ended");
-        }
-    });
-    Ok(sender)
-}
-
-async fn connect_http2(address: SocketAddr) -> io::Result<http2::SendRequest<Body>> {
-    let stream = connect(address).await?;
-    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
             tracing::debug!(%address, %error, "upstream connection ended");
         }
     });

@@ -1,36 +1,50 @@
 //! One request: find its route, pick an endpoint, send it there, and again elsewhere if nothing of it has left.
 
+use std::error::Error as _;
+use std::io;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 
 use super::{Upstream, headers, reply, upgrade};
 use crate::balance::{self, Cluster, Endpoint};
 use crate::body::Body;
+use crate::drain::Drain;
 use crate::pool::{self, SendError};
 use crate::protocol::mesh::LoadBalancer;
 use crate::route::{self, Target};
 use crate::tcp::ATTEMPTS;
 
 /// Gives the response of the pod that the rules choose, or one of our own that says why there is none.
-pub(super) async fn forward(request: Request<Body>, upstream: &Upstream) -> Response<Body> {
+pub(super) async fn forward(request: Request<Body>, upstream: &Upstream, drain: &Drain) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     let refuse = reply::Refuse::new(&parts);
+    if parts.method == Method::CONNECT {
+        // A tunnel is not a request that a rule could route, and what is in it would be seen by none.
+        return refuse.with(StatusCode::NOT_IMPLEMENTED, "CONNECT is not carried");
+    }
     let wants_upgrade = upgrade::requested(&parts);
     let chosen = match choose(upstream, &parts) {
         Ok(chosen) => chosen,
         Err((status, why)) => return refuse.with(status, &why),
     };
     headers::strip(&mut parts.headers, wants_upgrade);
+    headers::frame(&mut parts, !body.is_end_stream());
+    if !headers::authority(&mut parts) {
+        return refuse.with(
+            StatusCode::BAD_REQUEST,
+            "neither :authority nor Host names a host",
+        );
+    }
     let mut request = Request::from_parts(parts, body);
     let client = wants_upgrade.then(|| hyper::upgrade::on(&mut request));
     match chosen.send(request).await {
         Ok(mut response) => {
             let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
             match client {
-                Some(client) if switched => upgrade::join(client, &mut response),
+                Some(client) if switched => upgrade::join(client, &mut response, drain),
                 // RFC 9110, section 15.2.2: it is only an answer to a request to switch.
                 None if switched => {
                     return refuse.with(StatusCode::BAD_GATEWAY, "the upstream switched protocols unasked");
@@ -99,7 +113,7 @@ impl Chosen {
                 },
             };
             let spare = Spare::new(&request);
-            match pool::send(&endpoint, request).await {
+            match pool::send(&endpoint, request, stale > 0).await {
                 Ok(response) => return Ok(response),
                 Err(SendError::Connect(error, unsent)) => {
                     last = Some(format!("{}: cannot connect: {error}", endpoint.address));
@@ -151,6 +165,17 @@ impl Chosen {
 
 /// The server closed a kept connection while this request was on its way: nobody has read it, or will say so.
 fn closed_before_answer(error: &hyper::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+    let mut source = error.source();
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return matches!(
+                error.kind(),
+                BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected
+            );
+        }
+        source = error.source();
+    }
     error.is_incomplete_message() || error.is_closed() || error.is_canceled()
 }
 

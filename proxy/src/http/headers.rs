@@ -1,6 +1,12 @@
-//! Hop-by-hop headers: those that speak of one connection and must not reach the next (RFC 9110, section 7.6.1).
+//! Headers that change from one connection to the next: hop-by-hop ones, which must not reach it (RFC 9110, section
+//! 7.6.1), and what it needs of framing and authority.
 
-use http::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::request::Parts;
+use http::uri::{PathAndQuery, Scheme};
+use http::{Uri, Version};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -35,6 +41,32 @@ pub(super) fn strip(headers: &mut HeaderMap, upgrade: bool) {
     } else {
         headers.remove(UPGRADE);
     }
+}
+
+/// Says that a body follows where only the framing did: hyper sends none with a GET whose headers do not.
+pub(super) fn frame(request: &mut Parts, body: bool) {
+    if body && request.version == Version::HTTP_11 && !request.headers.contains_key(CONTENT_LENGTH) {
+        request
+            .headers
+            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
+/// Gives an HTTP/2 request that only has a `Host`, as one that was HTTP/1 before may, its authority (RFC 9113,
+/// section 8.3.1). False if there is neither.
+pub(super) fn authority(request: &mut Parts) -> bool {
+    if request.version != Version::HTTP_2 || request.uri.authority().is_some() {
+        return true;
+    }
+    let Some(host) = request.headers.get(HOST) else {
+        return false;
+    };
+    let path = request.uri.path_and_query().cloned();
+    let uri = Uri::builder()
+        .scheme(Scheme::HTTP)
+        .authority(host.as_bytes())
+        .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    uri.build().map(|uri| request.uri = uri).is_ok()
 }
 
 /// The options that `Connection` lists, as written.

@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 
 use super::headers;
 use crate::body::Body;
+use crate::drain::Drain;
 use crate::tcp;
 
 /// Whether the client asks for another protocol. A switch to HTTP/2 is not carried (clients go on with HTTP/1.1,
@@ -20,10 +21,10 @@ pub(super) fn requested(request: &Parts) -> bool {
         && headers::options(&request.headers).any(|option| option.eq_ignore_ascii_case("upgrade"))
 }
 
-/// Carries bytes between the two once both have switched.
-pub(super) fn join(client: OnUpgrade, response: &mut Response<Body>) {
+/// Carries bytes between the two once both have switched; the drain waits for it as for any connection.
+pub(super) fn join(client: OnUpgrade, response: &mut Response<Body>, drain: &Drain) {
     let upstream = hyper::upgrade::on(response);
-    tokio::spawn(async move {
+    drain.spawn(async move {
         let joined = match tokio::try_join!(client, upstream) {
             Ok((client, upstream)) => tcp::copy(TokioIo::new(client), TokioIo::new(upstream))
                 .await

@@ -95,6 +95,11 @@ impl Mesh {
     pub fn sweep(&self) -> Vec<Names> {
         self.tables().sweep()
     }
+
+    /// Closes connections that have been idle for too long.
+    pub fn sweep_connections(&self) {
+        self.tables().sweep_connections();
+    }
 }
 
 impl Tables {

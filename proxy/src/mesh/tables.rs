@@ -71,7 +71,7 @@ impl Tables {
         cluster
     }
 
-    /// Forgets what nobody uses any more and gives the names to unsubscribe from; closes idle connections.
+    /// Forgets what nobody uses any more and gives the names to unsubscribe from.
     pub(super) fn sweep(&mut self) -> Vec<Names> {
         let mut services = Vec::new();
         self.services.retain(|address, entry| {
@@ -90,18 +90,22 @@ impl Tables {
             }
             keep
         });
+        [(SERVICE, services), (ENDPOINTS, clusters)]
+            .into_iter()
+            .filter(|(_, names)| !names.is_empty())
+            .collect()
+    }
+
+    /// Closes connections that have been idle for too long.
+    pub(super) fn sweep_connections(&self) {
         for endpoint in self
             .clusters
             .values()
             .filter_map(|entry| entry.cluster.endpoints())
             .flat_map(|all| all.to_vec())
         {
-            endpoint.pool.sweep(endpoint.load() > 0);
+            endpoint.pool.sweep();
         }
-        [(SERVICE, services), (ENDPOINTS, clusters)]
-            .into_iter()
-            .filter(|(_, names)| !names.is_empty())
-            .collect()
     }
 
     pub(super) fn dump(&self) -> serde_json::Value {
