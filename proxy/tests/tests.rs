@@ -1,0 +1,18 @@
+//! The proxy from the outside: real sockets on free ports, a control plane that says what a test tells it to, and
+//! one story a test. The rig is in `rig`, `control_plane`, `server` and `client`; the stories are in the others.
+
+mod tests {
+    mod client;
+    mod control_plane;
+    mod published;
+    mod rig;
+    mod server;
+
+    mod discovery;
+    mod drain;
+    mod failures;
+    mod http1;
+    mod http2;
+    mod routing;
+    mod tcp;
+}

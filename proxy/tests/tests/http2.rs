@@ -1,0 +1,167 @@
+//! HTTP/2 with prior knowledge, as gRPC speaks it.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+
+use super::client::{Body, answer, empty, fed, full, http2, request2};
+use super::rig::Rig;
+use super::server;
+
+/// Sends every frame back as it comes, and a gRPC status at the end.
+async fn echo(request: Request<Incoming>) -> Response<Body> {
+    let (frames, body) = fed();
+    tokio::spawn(async move {
+        let mut incoming = request.into_body();
+        while let Some(Ok(frame)) = incoming.frame().await {
+            // The other side may go away in the middle.
+            if frames.send(frame).await.is_err() {
+                return;
+            }
+        }
+        let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
+        let _ = frames.send(Frame::trailers(trailers)).await;
+    });
+    Response::builder()
+        .header("content-type", "application/grpc")
+        .body(body)
+        .unwrap()
+}
+
+#[tokio::test]
+async fn streams_go_both_ways_and_end_with_trailers() {
+    let rig = Rig::with(&[server::http(echo).await]).await;
+    let mut client = http2(rig.proxy.outbound).await;
+    let (frames, body) = fed();
+    let asked = request2(Method::POST, "/hello.Greeter/Chat").header("te", "trailers");
+    let mut response = client.send_request(asked.body(body).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    for message in ["one", "two"] {
+        frames.send(Frame::data(Bytes::from(message))).await.unwrap();
+        let frame = response.frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), message);
+    }
+    drop(frames);
+    let trailers = response.frame().await.unwrap().unwrap().into_trailers().unwrap();
+    assert_eq!(trailers["grpc-status"], "0");
+    assert!(response.frame().await.is_none());
+}
+
+#[tokio::test]
+async fn requests_of_one_connection_take_turns() {
+    let rig = Rig::with(&[server::named("v1").await, server::named("v2").await]).await;
+    let mut client = http2(rig.proxy.outbound).await;
+    let mut bodies = Vec::new();
+    for _ in 0..6 {
+        let asked = request2(Method::GET, "/").body(empty()).unwrap();
+        bodies.push(answer(client.send_request(asked).await.unwrap()).await.body);
+    }
+    assert!(bodies.windows(2).all(|pair| pair[0] != pair[1]), "{bodies:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_speaks_grpc_to_grpc() {
+    let rig = Rig::with(&[]).await;
+    let mut client = http2(rig.proxy.outbound).await;
+    let asked = request2(Method::POST, "/hello.Greeter/Hi").header("content-type", "application/grpc");
+    let answer = answer(client.send_request(asked.body(full("x")).unwrap()).await.unwrap()).await;
+    assert_eq!(
+        (answer.status, &answer.headers["grpc-status"]),
+        (StatusCode::OK, &"14".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_is_reset_upstream() {
+    let (gone, mut goes) = mpsc::unbounded_channel();
+    let waits = move |request: Request<Incoming>| {
+        let gone = gone.clone();
+        async move {
+            gone.send("came").unwrap();
+            let mut body = request.into_body();
+            while let Some(Ok(_)) = body.frame().await {}
+            gone.send("went").unwrap();
+            std::future::pending().await
+        }
+    };
+    let rig = Rig::with(&[server::http(waits).await]).await;
+    let mut client = http2(rig.proxy.outbound).await;
+    let (_frames, body) = fed();
+    let asked = request2(Method::POST, "/").body(body).unwrap();
+    let asking = tokio::spawn(client.send_request(asked));
+    assert_eq!(goes.recv().await, Some("came"));
+    asking.abort();
+    assert_eq!(goes.recv().await, Some("went"));
+}
+
+/// RFC 9113, section 8.3.1: a request made from one in HTTP/1 may have a Host and no authority.
+#[tokio::test]
+async fn a_host_header_stands_in_for_the_authority() {
+    let host = |request: Request<Incoming>| async move {
+        Response::new(full(
+            request
+                .uri()
+                .authority()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        ))
+    };
+    let rig = Rig::with(&[server::http(host).await]).await;
+    let mut client = http2(rig.proxy.outbound).await;
+    let asked = Request::get("/")
+        .header("host", "helloworld:5000")
+        .body(empty())
+        .unwrap();
+    let answer = answer(client.send_request(asked).await.unwrap()).await;
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (StatusCode::OK, "helloworld:5000")
+    );
+}
+
+/// More at once than servers allow on one connection (100 is what RFC 9113, section 6.5.2, recommends at least).
+#[tokio::test]
+async fn many_open_streams_hold_no_other_up() {
+    let (came, mut comes) = mpsc::unbounded_channel();
+    let waits = move |_| {
+        let came = came.clone();
+        async move {
+            came.send(()).unwrap();
+            std::future::pending().await
+        }
+    };
+    let rig = Rig::with(&[server::http(waits).await]).await;
+    let client = http2(rig.proxy.outbound).await;
+    let asked = || {
+        client
+            .clone()
+            .send_request(request2(Method::GET, "/").body(empty()).unwrap())
+    };
+    let _asking: Vec<_> = (0..450).map(|_| tokio::spawn(asked())).collect();
+    for _ in 0..450 {
+        comes.recv().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn large_headers_pass_both_ways() {
+    let value = "x".repeat(40 << 10);
+    let large = |request: Request<Incoming>| async move {
+        let value = request.headers()["x-large"].clone();
+        Response::builder()
+            .header("x-large", value)
+            .body(empty())
+            .unwrap()
+    };
+    let rig = Rig::with(&[server::http2(large, 64 << 10).await]).await;
+    let mut client = http2(rig.proxy.outbound).await;
+    let asked = request2(Method::GET, "/").header("x-large", &value);
+    let answer = answer(client.send_request(asked.body(empty()).unwrap()).await.unwrap()).await;
+    assert_eq!(
+        (answer.status, answer.headers["x-large"].len()),
+        (StatusCode::OK, value.len())
+    );
+}

@@ -1,0 +1,81 @@
+//! Other pods' applications: HTTP servers made of one function, and ports where a test plays the server itself.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::client::{Body, full};
+
+/// A server in both versions of HTTP that answers every request with what `answer` gives.
+pub(crate) async fn http<A, F>(answer: A) -> SocketAddr
+where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    http2(answer, 16 << 10).await
+}
+
+/// The same, with a limit for the headers of HTTP/2, in bytes.
+pub(crate) async fn http2<A, F>(answer: A, headers: u32) -> SocketAddr
+where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let (listener, address) = port().await;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = answer.clone();
+            let service = service_fn(move |request| {
+                let answered = answer(request);
+                async { Ok::<_, Infallible>(answered.await) }
+            });
+            tokio::spawn(async move {
+                let mut server = auto::Builder::new(TokioExecutor::new());
+                server.http2().max_header_list_size(headers);
+                // How a connection ends is the business of the other side.
+                let _ = server
+                    .serve_connection_with_upgrades(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    address
+}
+
+/// A server that answers with its name.
+pub(crate) async fn named(name: &'static str) -> SocketAddr {
+    http(move |_| async move { Response::new(full(name)) }).await
+}
+
+/// A port to accept at by hand.
+pub(crate) async fn port() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// A port at which nobody listens. It stays bound, so that nobody else gets it.
+pub(crate) fn dead() -> (tokio::net::TcpSocket, SocketAddr) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+/// Reads until `end` has come; gives all that was read.
+pub(crate) async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+    let mut read = Vec::new();
+    while !read.ends_with(end.as_bytes()) {
+        let count = stream.read_buf(&mut read).await.unwrap();
+        assert!(count > 0, "closed after {:?}", Bytes::from(read));
+    }
+    String::from_utf8(read).unwrap()
+}
