@@ -1,5 +1,6 @@
 //! The black-box tests of the control plane, one binary. Each module is one part as its users meet it.
 
 mod admission;
+mod chart;
 mod manifests;
 mod pods;

@@ -1,0 +1,63 @@
+//! The chart against the types it is made for: its CRDs are those of the code, its default values are the code's.
+//! `BLESS=1 cargo test` writes the CRDs anew.
+
+use std::path::{Path, PathBuf};
+
+use outrigger::api::crds;
+use outrigger::settings::Settings;
+use serde_json::Value;
+
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("charts/outrigger")
+        .join(name)
+}
+
+fn yaml(name: &str) -> Value {
+    let text = std::fs::read_to_string(file(name)).expect("a file of the chart");
+    serde_saphyr::from_str(&text).expect("YAML")
+}
+
+#[test]
+fn its_crds_are_those_of_the_code() {
+    let documents = crds()
+        .iter()
+        .map(serde_saphyr::to_string)
+        .collect::<Result<Vec<_>, _>>();
+    let found = documents.expect("YAML").join("---\n");
+    let path = file("files/crds.yaml");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, &found).expect("written");
+    }
+    let expected = std::fs::read_to_string(&path).expect("the chart's CRDs");
+    assert!(
+        found == expected,
+        "{} is not what `outrigger crds` prints: `just bless` writes it anew",
+        path.display()
+    );
+}
+
+#[test]
+fn its_default_values_are_the_settings_defaults() {
+    let (values, chart) = (yaml("values.yaml"), yaml("Chart.yaml"));
+    let text = |value: &Value| value.as_str().expect("a string").to_owned();
+    // As the template outrigger.settings puts them together, for the namespace of the walk-through.
+    let mut settings = serde_json::json!({
+        "clusterDomain": values["clusterDomain"],
+        "meshRanges": values["meshRanges"],
+        "injection": values["injection"],
+        "proxy": values["proxy"],
+    });
+    let image = format!(
+        "{}:{}",
+        text(&values["image"]["repository"]),
+        text(&chart["appVersion"])
+    );
+    settings["proxy"]["image"] = image.into();
+    settings["proxy"]["imagePullPolicy"] = values["image"]["pullPolicy"].clone();
+    settings["proxy"]["discoveryAddress"] = "outrigger.outrigger-system.svc:15012".into();
+
+    let settings = Settings::parse(&settings.to_string()).expect("settings");
+    assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
+    assert_eq!(text(&chart["version"]), env!("CARGO_PKG_VERSION"));
+}
