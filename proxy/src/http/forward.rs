@@ -163,20 +163,29 @@ impl Chosen {
     }
 }
 
-/// The server closed a kept connection while this request was on its way: nobody has read it, or will say so.
+/// The server closed a kept connection while this request was on its way, or says that it has not begun it
+/// (RFC 9113, section 8.7): nobody has read it, or will say so.
 fn closed_before_answer(error: &hyper::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
     let mut source = error.source();
     while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return refused || error.is_go_away() && error.is_remote() || error.get_io().is_some_and(closed);
+        }
         if let Some(error) = error.downcast_ref::<io::Error>() {
-            return matches!(
-                error.kind(),
-                BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected
-            );
+            return closed(error);
         }
         source = error.source();
     }
     error.is_incomplete_message() || error.is_closed() || error.is_canceled()
+}
+
+fn closed(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
+    )
 }
 
 /// What it takes to send a request once more: one without a body, whose method may be repeated (RFC 9110,

@@ -1,11 +1,19 @@
 //! HTTP/2 with prior knowledge, as gRPC speaks it.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::sync::mpsc;
+use hyper::server::conn::http2 as h2_server;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
 
 use super::client::{Body, answer, empty, fed, full, http2, request2};
 use super::rig::Rig;
@@ -143,6 +151,44 @@ async fn many_open_streams_hold_no_other_up() {
     let _asking: Vec<_> = (0..450).map(|_| tokio::spawn(asked())).collect();
     for _ in 0..450 {
         comes.recv().await.unwrap();
+    }
+}
+
+/// A server that resets its connection when the next request is on its way.
+async fn resets_after_one(listener: TcpListener) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let (answered, count) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+        let second = answered.clone();
+        let service = service_fn(move |_: Request<Incoming>| {
+            let (second, first) = (second.clone(), count.fetch_add(1, Ordering::SeqCst) == 0);
+            async move {
+                if !first {
+                    second.notify_one();
+                    std::future::pending::<()>().await;
+                }
+                Ok::<Response<Body>, Infallible>(Response::new(full("ok")))
+            }
+        });
+        tokio::spawn(async move {
+            let serving =
+                h2_server::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service);
+            tokio::select! {
+                _ = serving => {}
+                () = answered.notified() => {}
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_the_server_closes_is_not_noticed() {
+    let (listener, address) = server::port().await;
+    tokio::spawn(resets_after_one(listener));
+    let rig = Rig::with(&[address]).await;
+    let mut client = http2(rig.proxy.outbound).await;
+    for _ in 0..10 {
+        let asked = request2(Method::GET, "/").body(empty()).unwrap();
+        assert_eq!(answer(client.send_request(asked).await.unwrap()).await.body, "ok");
     }
 }
 
