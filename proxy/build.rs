@@ -6,6 +6,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo::rerun-if-changed={file}");
     }
     let descriptors = protox::compile(files, ["proto"])?;
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    // In order, so that the same labels are always the same bytes: versions are made from them.
+    let configured = tonic_prost_build::configure().btree_map(".outrigger.mesh.v1");
+    configured.compile_fds(descriptors)?;
     Ok(())
 }
