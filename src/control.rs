@@ -2,5 +2,7 @@
 
 pub mod compile;
 pub mod directory;
+pub mod discovery;
 pub mod feed;
+pub mod watch;
 pub mod world;

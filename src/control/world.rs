@@ -33,6 +33,7 @@ pub struct World {
     virtual_services: Rules<VirtualServiceSpec>,
     destination_rules: Rules<DestinationRuleSpec>,
     listed: BTreeSet<Kind>,
+    events: u64,
 }
 
 impl Default for World {
@@ -53,6 +54,7 @@ impl World {
             virtual_services: Rules::default(),
             destination_rules: Rules::default(),
             listed: BTreeSet::new(),
+            events: 0,
         }
     }
 
@@ -124,8 +126,14 @@ impl World {
             .collect()
     }
 
+    /// How many events were taken in, for whoever waits until theirs have been.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
     /// Takes an event in and says what it touched. Applying what is already there touches nothing.
     pub fn apply(&mut self, event: Event) -> Change {
+        self.events += 1;
         let mut change = Change::default();
         match event {
             Event::Apply(object) => self.insert(object, &mut change),

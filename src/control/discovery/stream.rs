@@ -1,0 +1,237 @@
+//! One proxy's stream: requests and changes in, responses out, compiled only when there is room to send them, so that
+//! a slow proxy holds up nobody and is told what is true then, not what was true in between.
+
+use std::hash::{DefaultHasher, Hasher};
+use std::time::Duration;
+
+use outrigger_proxy::protocol::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
+use outrigger_proxy::protocol::{ENDPOINTS, SELF, SERVICE, WORKLOAD};
+use prost::Message;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+use tracing::{debug, info, warn};
+
+use super::interest::{Interest, News};
+use super::metrics::Metrics;
+use crate::control::compile::{self, Client};
+use crate::control::feed::Reader;
+use crate::control::world::{Change, Pod, World};
+
+/// A response is sent when it has this many bytes, even if more is due.
+const FULL: usize = 1 << 20;
+/// How long a proxy that takes nothing may hold up the end of its stream.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Why streams end when the process does: proxies connect again, and find another replica.
+pub(super) fn ending() -> Status {
+    Status::unavailable("this replica of the control plane is shutting down")
+}
+
+pub(super) struct Stream {
+    pod: Pod,
+    client: Client,
+    reader: Reader,
+    interest: Interest,
+    metrics: Metrics,
+    nonce: u64,
+}
+
+impl Stream {
+    pub(super) fn new(pod: Pod, reader: Reader, metrics: Metrics) -> Self {
+        let client = Client {
+            namespace: pod.key.namespace.clone(),
+            labels: pod.labels.clone(),
+        };
+        Self {
+            pod,
+            client,
+            reader,
+            interest: Interest::default(),
+            metrics,
+            nonce: 0,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        requests: Streaming<DeltaDiscoveryRequest>,
+        responses: mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
+        shutdown: CancellationToken,
+    ) {
+        let _connected = self.metrics.connected();
+        info!(pod = %self.pod.key, "proxy connected");
+        match self.converse(requests, &responses, shutdown).await {
+            Ok(()) => info!(pod = %self.pod.key, "proxy disconnected"),
+            Err(status) => {
+                info!(pod = %self.pod.key, code = ?status.code(), "stream ended: {}", status.message());
+                // If the proxy does not take it, the end of the stream says as much.
+                let _ = tokio::time::timeout(LAST_WORDS, responses.send(Err(status))).await;
+            }
+        }
+    }
+
+    async fn converse(
+        &mut self,
+        mut requests: Streaming<DeltaDiscoveryRequest>,
+        responses: &mpsc::Sender<Result<DeltaDiscoveryResponse, Status>>,
+        shutdown: CancellationToken,
+    ) -> Result<(), Status> {
+        // Listened to before the first look at the world, so that nothing falls in between.
+        let mut changes = self.reader.changes();
+        self.own_pod()?;
+        loop {
+            let due = self.interest.due_type().map(str::to_owned);
+            tokio::select! {
+                () = shutdown.cancelled() => return Err(ending()),
+                request = requests.message() => match request {
+                    Ok(Some(request)) => self.request(&request)?,
+                    Ok(None) => return Ok(()),
+                    // The connection went away, which is what proxies do when their pods end.
+                    Err(status) => {
+                        debug!(pod = %self.pod.key, "stream broke: {status}");
+                        return Ok(());
+                    }
+                },
+                change = changes.recv() => match change {
+                    Ok(change) => self.change(&change)?,
+                    Err(RecvError::Lagged(_)) => {
+                        self.own_pod()?;
+                        self.interest.touch_all();
+                    }
+                    Err(RecvError::Closed) => return Err(ending()),
+                },
+                room = responses.reserve(), if due.is_some() => {
+                    let Ok(room) = room else { return Ok(()) };
+                    if let Some(response) = self.respond(&due.unwrap_or_default()) {
+                        room.send(Ok(response));
+                    }
+                }
+            }
+        }
+    }
+
+    fn request(&mut self, request: &DeltaDiscoveryRequest) -> Result<(), Status> {
+        if let Some(error) = &request.error_detail {
+            self.metrics.reject(&request.type_url);
+            warn!(
+                pod = %self.pod.key,
+                type_url = request.type_url,
+                nonce = request.response_nonce,
+                code = error.code,
+                "proxy refused an update and keeps what it had: {:?}",
+                error.message
+            );
+        }
+        self.interest.request(request).map_err(Status::resource_exhausted)
+    }
+
+    fn change(&mut self, change: &Change) -> Result<(), Status> {
+        if change.pods.contains(&self.pod.key) {
+            self.own_pod()?;
+        }
+        self.interest.touch(change);
+        Ok(())
+    }
+
+    /// Looks at the proxy's own pod again: its labels decide which rules it follows.
+    fn own_pod(&mut self) -> Result<(), Status> {
+        let world = self.reader.world.borrow();
+        let Some(pod) = world.pod(&self.pod.key).filter(|pod| pod.uid == self.pod.uid) else {
+            return Err(Status::unauthenticated(format!(
+                "Pod {} of this stream is gone",
+                self.pod.key
+            )));
+        };
+        if pod.labels != self.client.labels {
+            self.client.labels.clone_from(&pod.labels);
+            self.interest.touch_type(SERVICE);
+        }
+        self.interest.touch_type(WORKLOAD);
+        Ok(())
+    }
+
+    /// As much of what is due of a type as fits, if there is anything to say.
+    fn respond(&mut self, type_url: &str) -> Option<DeltaDiscoveryResponse> {
+        let mut response = DeltaDiscoveryResponse {
+            type_url: type_url.to_owned(),
+            ..Default::default()
+        };
+        let world = self.reader.world.borrow();
+        let mut size = 0;
+        while size < FULL
+            && let Some(name) = self.interest.next_due(type_url)
+        {
+            let bytes = match type_url {
+                WORKLOAD => self.workload(&world, &name),
+                SERVICE => {
+                    let service = name
+                        .parse()
+                        .ok()
+                        .and_then(|address| compile::service(&world, &self.client, address));
+                    if let Some(service) = &service {
+                        self.interest.belongs(&name, &service.host);
+                    }
+                    service.map(|service| service.encode_to_vec())
+                }
+                ENDPOINTS => compile::endpoints(&world, &name).map(|endpoints| endpoints.encode_to_vec()),
+                // A proxy newer than this: there is nothing of what it asks for here.
+                _ => None,
+            };
+            let version = bytes.as_deref().map(version);
+            match (
+                self.interest.tell(type_url, &name, version.as_deref()),
+                bytes,
+                version,
+            ) {
+                (News::New, Some(value), Some(version)) => {
+                    size += value.len() + name.len();
+                    let resource = prost_types::Any {
+                        type_url: type_url.to_owned(),
+                        value,
+                    };
+                    response.resources.push(Resource {
+                        version,
+                        resource: Some(resource),
+                        name,
+                    });
+                }
+                (News::Gone, ..) => {
+                    size += name.len();
+                    response.removed_resources.push(name);
+                }
+                _ => {}
+            }
+        }
+        drop(world);
+        let greet = self.interest.greet(type_url);
+        if !greet && response.resources.is_empty() && response.removed_resources.is_empty() {
+            return None;
+        }
+        self.nonce += 1;
+        response.nonce = self.nonce.to_string();
+        self.metrics.push(type_url);
+        debug!(
+            pod = %self.pod.key,
+            type_url,
+            resources = response.resources.len(),
+            removed = response.removed_resources.len(),
+            "pushed"
+        );
+        Some(response)
+    }
+
+    fn workload(&self, world: &World, name: &str) -> Option<Vec<u8>> {
+        let pod = world.pod(&self.pod.key).filter(|_| name == SELF)?;
+        Some(compile::workload(world, pod).encode_to_vec())
+    }
+}
+
+/// Made from the contents, so that every replica gives the same. Another build may hash otherwise: then what a proxy
+/// holds is sent to it once more.
+fn version(bytes: &[u8]) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    format!("{:016x}", hasher.finish())
+}
