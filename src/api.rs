@@ -7,7 +7,7 @@ mod pod;
 mod spec;
 mod virtual_service;
 
-pub use crds::crds;
+pub use crds::{crds, crds_yaml};
 pub use destination_rule::{
     DestinationRule, DestinationRuleSpec, LoadBalancerSettings, SimpleLb, Subset, TrafficPolicy,
 };

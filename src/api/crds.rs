@@ -19,6 +19,18 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         .collect()
 }
 
+/// The same as YAML documents.
+///
+/// # Errors
+/// None that a user could cause: the definitions are fixed.
+pub fn crds_yaml() -> anyhow::Result<String> {
+    let documents = crds()
+        .iter()
+        .map(serde_saphyr::to_string)
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(documents.join("---\n"))
+}
+
 fn serve_all_versions(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     let mut stored = crd.spec.versions.remove(0);
     if let Some(schema) = stored
@@ -69,6 +81,8 @@ fn keep_unknown_fields(schema: &mut JSONSchemaProps) {
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
         keep_unknown_fields(values);
     }
+    // A default would be written into users' objects: what they left out stays out.
+    schema.default = None;
     // Rust's unsigned formats are not OpenAPI's, and the API server warns of a format that it does not know.
     if schema
         .format
