@@ -83,11 +83,12 @@ pub fn server_config(certificate: Arc<ServingCertificate>) -> Result<ServerConfi
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(certificate);
-    config.alpn_protocols = alpn();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 
-/// The TLS settings of a client that trusts the authorities in `bundle` (PEM) and no others.
+/// The TLS settings of a client that trusts the authorities in `bundle` (PEM) and no others. It offers no protocol (ALPN),
+/// which servers take for HTTP/1.1; a client that speaks another says so in `alpn_protocols`.
 ///
 /// # Errors
 /// When the bundle has no certificate or a broken one, as text that says so.
@@ -101,17 +102,11 @@ pub fn client_config(bundle: &str) -> Result<ClientConfig, CertificateError> {
     if roots.is_empty() {
         return Err(CertificateError::Count(0));
     }
-    let mut config = ClientConfig::builder_with_provider(provider())
+    Ok(ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|e| CertificateError::Parse(e.to_string()))?
         .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = alpn();
-    Ok(config)
-}
-
-fn alpn() -> Vec<Vec<u8>> {
-    vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+        .with_no_client_auth())
 }
 
 fn provider() -> Arc<CryptoProvider> {
