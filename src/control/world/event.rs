@@ -22,19 +22,19 @@ pub enum Kind {
     Pod,
     Service,
     EndpointSlice,
-    VirtualService,
     DestinationRule,
+    VirtualService,
 }
 
 impl Kind {
-    /// Every kind.
+    /// Every kind, in an order in which what is named comes before what names it.
     pub const ALL: [Self; 6] = [
         Self::Namespace,
         Self::Pod,
         Self::Service,
         Self::EndpointSlice,
-        Self::VirtualService,
         Self::DestinationRule,
+        Self::VirtualService,
     ];
 }
 
