@@ -6,12 +6,21 @@
 //! 2. A rule changes: [`control`] (watch -> world -> compile -> discovery).
 //!
 //! Beside them: [`api`] (the custom resources), [`settings`] (what an operator can set), [`trust`] (the CA's Secret
-//! and who is told of it), [`serve`] (HTTPS with limits, for the webhook and for discovery alike).
+//! and who is told of it), [`serve`] (HTTPS with limits, for the webhook and for discovery alike), [`monitoring`].
+//! [`controller`] puts them together on a cluster and [`demo`] on loopback; [`cli`] is the command line, of which
+//! [`manifests`] and [`probe`] are small commands.
+//!
 //! The third path, a request leaving a pod, is the crate `outrigger_proxy`.
 
 pub mod api;
+pub mod cli;
 pub mod control;
+pub mod controller;
+pub mod demo;
 pub mod inject;
+pub mod manifests;
+pub mod monitoring;
+pub mod probe;
 pub mod serve;
 pub mod settings;
 pub mod trust;

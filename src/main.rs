@@ -1,2 +1,83 @@
-//! `outrigger`.
-fn main() {}
+//! `outrigger`: reads the command line, sets up logging, and hands over.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use outrigger::cli::{Cli, Command};
+use outrigger::{api, controller, demo, manifests, probe};
+
+/// The exit code for a wrong command line, as clap has it.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let log = cli.log.as_deref().unwrap_or(match cli.command {
+        Command::Controller(_) => "info",
+        // The proxies of the demo share its terminal: only what the rules' author can mend is shown.
+        Command::Demo(_) => "warn,outrigger_proxy=error",
+        _ => "warn",
+    });
+    let filter = match EnvFilter::try_new(log) {
+        Ok(filter) => filter,
+        Err(error) => {
+            let _ = writeln!(
+                std::io::stderr(),
+                "error: --log {log:?}: {error}; it must be as in outrigger=debug,warn"
+            );
+            return ExitCode::from(USAGE);
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .init();
+    // Libraries that are not told a crypto provider take the process's; there is one for all.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(command: Command) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    let out = &mut std::io::stdout();
+    match command {
+        Command::Controller(args) => controller::run(args, on_signal(shutdown)?).await,
+        Command::Demo(args) => demo::run(args, on_signal(shutdown)?).await,
+        Command::Inject(args) => {
+            let injected = manifests::inject(&args)?;
+            for note in &injected.notes {
+                writeln!(std::io::stderr(), "{note}")?;
+            }
+            Ok(out.write_all(injected.text.as_bytes())?)
+        }
+        Command::Crds => Ok(out.write_all(api::crds_yaml()?.as_bytes())?),
+        Command::Probe(args) => Ok(out.write_all(probe::probe(args).await?.as_bytes())?),
+        Command::Version => Ok(writeln!(out, "outrigger {}", env!("CARGO_PKG_VERSION"))?),
+    }
+}
+
+/// Cancels `shutdown` on SIGTERM and on Ctrl-C.
+fn on_signal(shutdown: CancellationToken) -> anyhow::Result<CancellationToken> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let token = shutdown.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        token.cancel();
+    });
+    Ok(shutdown)
+}

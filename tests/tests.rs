@@ -2,5 +2,6 @@
 
 mod admission;
 mod chart;
+mod demo;
 mod manifests;
 mod pods;

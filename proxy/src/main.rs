@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use outrigger_proxy::app;
 use outrigger_proxy::config::RunArgs;
+use outrigger_proxy::init::{self, InitArgs};
 
 /// A sidecar needs no more; two keep one slow task from holding up the rest.
 const WORKERS: usize = 2;
@@ -28,6 +29,8 @@ struct Cli {
 enum Command {
     /// Carry the pod's connections
     Run(RunArgs),
+    /// Redirect the pod's connections to the proxy, once, before it starts
+    Init(InitArgs),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +62,7 @@ fn start(command: Command) -> anyhow::Result<()> {
     let outcome = runtime.block_on(async {
         match command {
             Command::Run(args) => run(args).await,
+            Command::Init(args) => init::run(args).await,
         }
     });
     // Connections that outlived the drain are closed, not waited for.

@@ -1,0 +1,65 @@
+//! The command line: what can be asked for, and which part of the crate answers. Ends with 0 when the work is done,
+//! 1 when it failed, 2 for a wrong command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::controller::ControllerArgs;
+use crate::demo::DemoArgs;
+
+/// A sidecar injector and control plane that speaks Istio's API.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true)]
+pub struct Cli {
+    /// What is logged to stderr, as in `info` or `outrigger=debug,warn`
+    #[arg(long, env = "OUTRIGGER_LOG", global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the control plane: the injector's webhook and discovery
+    Controller(ControllerArgs),
+    /// Run the whole of it on loopback, without a cluster
+    #[command(after_help = "Example:\n  outrigger demo --once\n  outrigger demo docs/walkthrough")]
+    Demo(DemoArgs),
+    /// Add the proxy to the pods of manifests, as the webhook would
+    #[command(after_help = "Example:\n  kubectl create -f <(outrigger inject -f app.yaml)")]
+    Inject(InjectArgs),
+    /// Print the custom resource definitions
+    #[command(after_help = "Example:\n  outrigger crds | kubectl apply -f -")]
+    Crds,
+    /// GET a URL; done if the answer is 200
+    #[command(after_help = "Example:\n  outrigger probe http://outrigger.outrigger-system.svc:15014/ready")]
+    Probe(crate::probe::ProbeArgs),
+    /// Print the version
+    Version,
+}
+
+/// What `inject` reads and writes.
+#[derive(Debug, clap::Args)]
+pub struct InjectArgs {
+    /// A file, a directory of .yaml, .yml and .json files, or - for standard input; may be given more than once
+    #[arg(short, long = "filename", required = true)]
+    pub filename: Vec<PathBuf>,
+    /// How to print what was changed
+    #[arg(short, long, value_enum, default_value_t = Output::Yaml)]
+    pub output: Output,
+    /// Settings to inject by, in the format of the ConfigMap `outrigger`; without it the built-in ones
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+}
+
+/// How manifests are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// As YAML documents.
+    Yaml,
+    /// As JSON, one document after another.
+    Json,
+}
