@@ -3,7 +3,6 @@
 
 mod crds;
 mod destination_rule;
-mod pod;
 mod spec;
 mod virtual_service;
 
@@ -11,7 +10,6 @@ pub use crds::{crds, crds_yaml};
 pub use destination_rule::{
     DestinationRule, DestinationRuleSpec, LoadBalancerSettings, SimpleLb, Subset, TrafficPolicy,
 };
-pub use pod::{Pod, PodIp, PodSpec, PodStatus};
 pub use spec::{InvalidField, Unsupported, read, read_spec};
 pub use virtual_service::{
     Destination, HttpMatchRequest, HttpRoute, HttpRouteDestination, PortSelector, StringMatch,

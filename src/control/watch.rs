@@ -3,22 +3,21 @@
 //! Needs `list` and `watch`, cluster-wide, on `namespaces`, `pods` and `services` of the core group, `endpointslices` of
 //! `discovery.k8s.io`, and `virtualservices` and `destinationrules` of `networking.istio.io`.
 
-use std::fmt::Debug;
+use std::pin::pin;
 use std::time::Duration;
 
-use futures::{StreamExt, pin_mut};
-use k8s_openapi::api::core::v1::{Namespace, Service};
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{ApiResource, DynamicObject};
+use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client, Resource};
-use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::world::{Event, Key, Kind, Object, Rule, RuleSpec};
-use crate::api::{self, DestinationRule, VirtualService};
+use crate::api::{DestinationRule, VirtualService};
 
 /// Waiting times between attempts: doubled from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -35,45 +34,40 @@ pub async fn run(
     feed: mpsc::Sender<Event>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let istio = |resource: ApiResource| Api::<DynamicObject>::all_with(client.clone(), &resource);
+    let config = || watcher::Config::default().page_size(PAGE);
+    let istio = |resource| {
+        watcher(
+            Api::<DynamicObject>::all_with(client.clone(), &resource),
+            config(),
+        )
+    };
+    // Of pods and namespaces the API server sends the metadata alone.
+    let namespaces = watcher(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), config());
+    let pods = watcher(Api::<PartialObjectMeta<Pod>>::all(client.clone()), config());
+    let services = watcher(Api::<Service>::all(client.clone()), config());
+    let slices = watcher(Api::<EndpointSlice>::all(client.clone()), config());
+    let virtual_services = istio(ApiResource::erase::<VirtualService>(&()));
+    let destination_rules = istio(ApiResource::erase::<DestinationRule>(&()));
     let watching = async {
         tokio::try_join!(
-            watch(
-                Kind::Namespace,
-                Api::<Namespace>::all(client.clone()),
-                &feed,
-                |namespace| { Some(Object::Namespace(namespace.into())) }
-            ),
-            watch(
-                Kind::Pod,
-                Api::<api::Pod>::all(client.clone()),
-                &feed,
-                |pod| Some(Object::Pod(pod.into()))
-            ),
-            watch(
-                Kind::Service,
-                Api::<Service>::all(client.clone()),
-                &feed,
-                |service| { Some(Object::Service(service.into())) }
-            ),
-            watch(
-                Kind::EndpointSlice,
-                Api::<EndpointSlice>::all(client.clone()),
-                &feed,
-                |slice| { Some(Object::EndpointSlice(slice.into())) }
-            ),
-            watch(
-                Kind::VirtualService,
-                istio(ApiResource::erase::<VirtualService>(&())),
-                &feed,
-                |object| { rule(&object).map(Object::VirtualService) }
-            ),
-            watch(
-                Kind::DestinationRule,
-                istio(ApiResource::erase::<DestinationRule>(&())),
-                &feed,
-                |object| { rule(&object).map(Object::DestinationRule) }
-            ),
+            watch(Kind::Namespace, namespaces, &feed, |object| Some(
+                Object::Namespace(object.metadata.into())
+            )),
+            watch(Kind::Pod, pods, &feed, |object| Some(Object::Pod(
+                object.metadata.into()
+            ))),
+            watch(Kind::Service, services, &feed, |service| Some(Object::Service(
+                service.into()
+            ))),
+            watch(Kind::EndpointSlice, slices, &feed, |slice| Some(
+                Object::EndpointSlice(slice.into())
+            )),
+            watch(Kind::VirtualService, virtual_services, &feed, |object| {
+                rule(&object).map(Object::VirtualService)
+            }),
+            watch(Kind::DestinationRule, destination_rules, &feed, |object| {
+                rule(&object).map(Object::DestinationRule)
+            }),
         )
     };
     tokio::select! {
@@ -82,17 +76,13 @@ pub async fn run(
     }
 }
 
-async fn watch<K>(
+async fn watch<K: Resource>(
     kind: Kind,
-    api: Api<K>,
+    events: impl Stream<Item = watcher::Result<watcher::Event<K>>>,
     feed: &mpsc::Sender<Event>,
     read: impl Fn(K) -> Option<Object>,
-) -> anyhow::Result<()>
-where
-    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    let events = watcher(api, watcher::Config::default().page_size(PAGE));
-    pin_mut!(events);
+) -> anyhow::Result<()> {
+    let mut events = pin!(events);
     let (mut listed, mut wait, mut trouble) = (Vec::new(), FIRST_WAIT, String::new());
     while let Some(event) = events.next().await {
         let event = match event {
@@ -177,5 +167,128 @@ fn advice(kind: Kind, error: &watcher::Error) -> String {
         ),
         Some(410) => format!("the watch for {kind} starts over: {error}"),
         _ => format!("cannot watch {kind}: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+    use kube::core::Status;
+    use serde_json::json;
+
+    use super::*;
+    use crate::control::world::World;
+
+    fn object(name: &str, hosts: serde_json::Value) -> DynamicObject {
+        let object = json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+            "metadata": {"name": name, "namespace": "default"}, "spec": {"hosts": hosts},
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn refused(code: u16) -> watcher::Error {
+        let status = Status {
+            code,
+            message: "no".to_owned(),
+            ..Default::default()
+        };
+        watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status)))
+    }
+
+    /// What the world is told: `=a b` for a list, `+a` and `-a` for one object.
+    async fn told(events: Vec<watcher::Result<watcher::Event<DynamicObject>>>) -> String {
+        let (feed, mut receiver) = mpsc::channel(16);
+        let read = |object| rule(&object).map(Object::VirtualService);
+        let ended = watch(Kind::VirtualService, stream::iter(events), &feed, read)
+            .await
+            .unwrap_err();
+        assert_eq!(ended.to_string(), "the watch for VirtualService ended");
+        drop(feed);
+        let mut words = Vec::new();
+        while let Some(event) = receiver.recv().await {
+            words.push(match event {
+                Event::Apply(object) => format!("+{}", object.key().name),
+                Event::Delete(_, key) => format!("-{}", key.name),
+                Event::Replace(_, objects) => {
+                    let names: Vec<_> = objects.iter().map(|object| object.key().name).collect();
+                    format!("={}", names.join(" "))
+                }
+            });
+        }
+        words.join(", ")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_api_server_says_becomes_events() {
+        use watcher::Event::{Apply, Delete, Init, InitApply, InitDone};
+        let good = |name| object(name, json!(["a"]));
+        let bad = |name| object(name, json!("a"));
+        let list = || {
+            vec![
+                Ok(Init),
+                Ok(InitApply(good("a"))),
+                Ok(InitApply(bad("b"))),
+                Ok(InitApply(good("c"))),
+                Ok(InitDone),
+            ]
+        };
+        let then = |more: Vec<_>| list().into_iter().chain(more).collect::<Vec<_>>();
+        let after = |first: Vec<_>| first.into_iter().chain(list()).collect::<Vec<_>>();
+        for (why, events, expected) in [
+            ("a malformed object harms no other", list(), "=a c"),
+            (
+                "changes",
+                then(vec![Ok(Apply(good("b"))), Ok(Delete(good("a")))]),
+                "=a c, +b, -a",
+            ),
+            (
+                "what becomes malformed is gone",
+                then(vec![Ok(Apply(bad("a")))]),
+                "=a c, -a",
+            ),
+            (
+                "a list that broke off is not one",
+                vec![Ok(Init), Ok(InitApply(good("x"))), Err(refused(500))],
+                "",
+            ),
+            (
+                "and starts over",
+                after(vec![Ok(Init), Ok(InitApply(good("x"))), Err(refused(500))]),
+                "=a c",
+            ),
+            (
+                "a denied list is not an empty one",
+                after(vec![Err(refused(403))]),
+                "=a c",
+            ),
+            (
+                "a kind that does not exist has no objects",
+                after(vec![Err(refused(404))]),
+                "=, =a c",
+            ),
+        ] {
+            assert_eq!(told(events).await, expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn advice_says_what_to_do() {
+        for (code, expected) in [
+            (404, "outrigger crds | kubectl apply"),
+            (403, "ClusterRole"),
+            (500, "cannot watch"),
+        ] {
+            let advice = advice(Kind::VirtualService, &refused(code));
+            assert!(advice.contains(expected), "{advice}");
+        }
+    }
+
+    #[test]
+    fn an_object_of_the_api_server_is_a_rule_of_the_world() {
+        let mut world = World::default();
+        let rule = rule(&object("a", json!(["a"]))).unwrap();
+        let change = world.apply(Event::Apply(Object::VirtualService(rule)));
+        assert!(change.hosts.contains("a.default.svc.cluster.local"), "{change:?}");
     }
 }

@@ -44,6 +44,12 @@ impl Fault {
     }
 }
 
+/// An object of which only the metadata matter.
+#[derive(Deserialize)]
+struct Bare {
+    metadata: ObjectMeta,
+}
+
 /// Reads texts by the names of their files. Documents without contents are left out.
 ///
 /// # Errors
@@ -117,11 +123,9 @@ impl Document {
     pub fn object(&self) -> Result<Option<Object>, Fault> {
         let word = |field: &str| self.value.get(field).and_then(Value::as_str).unwrap_or_default();
         Ok(Some(match (word("apiVersion"), word("kind")) {
-            ("v1", "Namespace") => {
-                Object::Namespace(self.typed::<k8s_openapi::api::core::v1::Namespace>()?.into())
-            }
+            ("v1", "Namespace") => Object::Namespace(self.typed::<Bare>()?.metadata.into()),
             ("v1", "Service") => Object::Service(self.typed::<k8s_openapi::api::core::v1::Service>()?.into()),
-            ("v1", "Pod") => Object::Pod(self.typed::<api::Pod>()?.into()),
+            ("v1", "Pod") => Object::Pod(self.typed::<Bare>()?.metadata.into()),
             ("discovery.k8s.io/v1", "EndpointSlice") => Object::EndpointSlice(
                 self.typed::<k8s_openapi::api::discovery::v1::EndpointSlice>()?
                     .into(),

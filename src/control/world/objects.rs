@@ -6,8 +6,6 @@ use std::net::IpAddr;
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use kube::api::ObjectMeta;
 
-use crate::api;
-
 /// Namespace and name of an object; the namespace of what has none is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs, reason = "said above")]
@@ -48,11 +46,11 @@ pub struct Namespace {
     pub labels: BTreeMap<String, String>,
 }
 
-impl From<core::Namespace> for Namespace {
-    fn from(namespace: core::Namespace) -> Self {
+impl From<ObjectMeta> for Namespace {
+    fn from(meta: ObjectMeta) -> Self {
         Self {
-            name: namespace.metadata.name.unwrap_or_default(),
-            labels: namespace.metadata.labels.unwrap_or_default(),
+            name: meta.name.unwrap_or_default(),
+            labels: meta.labels.unwrap_or_default(),
         }
     }
 }
@@ -66,20 +64,15 @@ pub struct Pod {
     pub uid: String,
     /// What rules select it by.
     pub labels: BTreeMap<String, String>,
-    /// Its identity.
-    pub service_account: String,
 }
 
-impl From<api::Pod> for Pod {
-    fn from(pod: api::Pod) -> Self {
+/// Everything that routing asks of a pod is metadata, so that nothing else of it has to be fetched or kept.
+impl From<ObjectMeta> for Pod {
+    fn from(meta: ObjectMeta) -> Self {
         Self {
-            key: Key::of(&pod.metadata),
-            uid: pod.metadata.uid.unwrap_or_default(),
-            labels: pod.metadata.labels.unwrap_or_default(),
-            service_account: pod
-                .spec
-                .service_account_name
-                .unwrap_or_else(|| "default".to_owned()),
+            key: Key::of(&meta),
+            uid: meta.uid.unwrap_or_default(),
+            labels: meta.labels.unwrap_or_default(),
         }
     }
 }
