@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::kubectl::{Namespace, apply, manifest};
+use crate::kubectl::{Namespace, manifest};
 
 /// The walk-through's pods without a mesh: both versions answer behind the Service's name.
 pub(crate) fn services() -> Result<()> {
@@ -51,8 +51,7 @@ pub(crate) fn services() -> Result<()> {
 /// does not wait for it to end.
 pub(crate) fn native_sidecar() -> Result<()> {
     let namespace = Namespace::create("rig-sidecar")?;
-    apply(
-        namespace.0,
+    namespace.apply(
         r#"
 apiVersion: batch/v1
 kind: Job
@@ -106,10 +105,8 @@ pub(crate) fn iptables() -> Result<()> {
         container("nft", "iptables-nft"),
         container("legacy", "iptables-legacy"),
     ];
-    apply(
-        namespace.0,
-        &format!(
-            r#"
+    namespace.apply(&format!(
+        r#"
 apiVersion: batch/v1
 kind: Job
 metadata: {{ name: rules }}
@@ -125,8 +122,7 @@ spec:
           imagePullPolicy: IfNotPresent
           args: [--version]
 "#
-        ),
-    )?;
+    ))?;
     namespace.complete("rules")?;
     namespace.delete()
 }
