@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 
 use super::{Upstream, headers, reply, upgrade};
@@ -54,8 +54,22 @@ pub(super) async fn forward(request: Request<Body>, upstream: &Upstream, drain: 
             headers::strip(response.headers_mut(), switched);
             response
         }
-        Err(why) => refuse.with(StatusCode::SERVICE_UNAVAILABLE, &why),
+        Err(Failed { why, delivered }) => {
+            let mut response = refuse.with(StatusCode::SERVICE_UNAVAILABLE, &why);
+            if !delivered && matches!(upstream, Upstream::Local(_)) {
+                let connect = HeaderValue::from_static("connect");
+                response.headers_mut().insert(reply::NOT_DELIVERED, connect);
+            }
+            response
+        }
     }
+}
+
+/// Why there is no response.
+struct Failed {
+    why: String,
+    /// Whether something of the request may have reached the application.
+    delivered: bool,
 }
 
 /// Where one request goes.
@@ -98,9 +112,11 @@ fn choose(upstream: &Upstream, request: &Parts) -> Result<Chosen, (StatusCode, S
 }
 
 impl Chosen {
-    /// The response, or why there is none. An endpoint that cannot be reached is not tried again; a kept
-    /// connection that turns out to be closed is, since the endpoint is as good as before.
-    async fn send(self, mut request: Request<Body>) -> Result<Response<Body>, String> {
+    /// The response, or why there is none. An endpoint that cannot be reached is not tried again, nor one whose proxy
+    /// cannot reach its application: one that is about to end stops listening before the control plane hears of it.
+    /// A kept connection that turns out to be closed is, since the endpoint is as good as before.
+    async fn send(self, mut request: Request<Body>) -> Result<Response<Body>, Failed> {
+        let broken = |why| Failed { why, delivered: true };
         let mut tried = Vec::new();
         let mut last = None;
         let mut stale = 0;
@@ -114,7 +130,17 @@ impl Chosen {
             };
             let spare = Spare::new(&request);
             match pool::send(&endpoint, request, stale > 0).await {
-                Ok(response) => return Ok(response),
+                Ok(mut response) => {
+                    let undelivered = response.headers_mut().remove(reply::NOT_DELIVERED).is_some();
+                    match spare {
+                        Some(spare) if undelivered && matches!(self, Self::Cluster(..)) => {
+                            last = Some(format!("{}: its application does not answer", endpoint.address));
+                            tried.push(endpoint.address);
+                            request = spare.request();
+                        }
+                        _ => return Ok(response),
+                    }
+                }
                 Err(SendError::Connect(error, unsent)) => {
                     last = Some(format!("{}: cannot connect: {error}", endpoint.address));
                     tried.push(endpoint.address);
@@ -133,21 +159,21 @@ impl Chosen {
                             request = spare.request();
                         }
                         None => {
-                            return Err(format!(
+                            return Err(broken(format!(
                                 "{}: connection broke before the response: {error}",
                                 endpoint.address
-                            ));
+                            )));
                         }
                     }
                 }
-                Err(error) => return Err(format!("{}: {error}", endpoint.address)),
+                Err(error) => return Err(broken(format!("{}: {error}", endpoint.address))),
             }
             if matches!(self, Self::Endpoint(_)) && !tried.is_empty() {
                 break;
             }
         }
         let last = last.map(|last| format!(", the last: {last}")).unwrap_or_default();
-        Err(match &self {
+        let why = match &self {
             Self::Endpoint(endpoint) => {
                 format!("the application does not answer at {}{last}", endpoint.address)
             }
@@ -159,6 +185,10 @@ impl Chosen {
                 cluster.name(),
                 tried.len()
             ),
+        };
+        Err(Failed {
+            why,
+            delivered: false,
         })
     }
 }

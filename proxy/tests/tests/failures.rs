@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::client::{fed, full, request};
-use super::rig::Rig;
+use super::rig::{Rig, VIP};
 use super::server::{self, read_until};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -29,6 +29,22 @@ async fn when_every_endpoint_is_dead_the_answer_says_so() {
     let answer = rig.client().await.get("/").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.body.contains(&dead.to_string()), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_pod_whose_application_no_longer_listens_is_not_noticed() {
+    let (_socket, dead) = server::dead();
+    let ending = Rig::towards(VIP.parse().unwrap(), Some(dead)).await;
+    let ending = ending.proxy.inbound.unwrap();
+    let rig = Rig::with(&[ending, server::named("v1").await]).await;
+    assert_eq!(rig.client().await.bodies(20).await, ["v1"; 20]);
+
+    rig.endpoints("all", &[ending]).await;
+    let answer = rig.client().await.get("/").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let why = format!("{ending}: its application does not answer");
+    assert!(answer.body.contains(&why), "{answer:?}");
+    assert!(!answer.headers.contains_key("x-outrigger-not-delivered"));
 }
 
 /// A server that answers one request a connection and then closes it without having said that it would.
