@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
+use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -108,17 +108,13 @@ async fn send_http1(
             Err(error) => return Err(SendError::Connect(error, Box::new(request))),
         },
     };
-    match sender.try_send_request(request).await {
-        Ok(response) => Ok(leased(
-            response,
-            Lease {
-                endpoint: endpoint.clone(),
-                hold: Hold::Http1(sender),
-                _in_flight: in_flight,
-            },
-        )),
-        Err(mut error) => Err(failed(error.take_message(), error.into_error(), reused)),
-    }
+    let outcome = sender.try_send_request(request).await;
+    let lease = Lease {
+        endpoint: endpoint.clone(),
+        hold: Hold::Http1(sender),
+        _in_flight: in_flight,
+    };
+    answered(outcome, lease, reused)
 }
 
 async fn send_http2(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Result<Response<Body>, SendError> {
@@ -127,28 +123,30 @@ async fn send_http2(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Result<
         Ok(shared) => shared,
         Err(error) => return Err(SendError::Connect(error, Box::new(request))),
     };
-    match sender.try_send_request(request).await {
-        Ok(response) => Ok(leased(
-            response,
-            Lease {
-                endpoint: endpoint.clone(),
-                hold: Hold::Http2(stream),
-                _in_flight: in_flight,
+    let outcome = sender.try_send_request(request).await;
+    let lease = Lease {
+        endpoint: endpoint.clone(),
+        hold: Hold::Http2(stream),
+        _in_flight: in_flight,
+    };
+    answered(outcome, lease, reused)
+}
+
+/// What came of a request: the response holds the lease until its body has ended, an error lets go of it.
+fn answered(
+    outcome: Result<Response<Incoming>, TrySendError<Request<Body>>>,
+    lease: Lease,
+    reused: bool,
+) -> Result<Response<Body>, SendError> {
+    outcome
+        .map(|response| response.map(|incoming| Body::leased(incoming, lease)))
+        .map_err(|mut error| match error.take_message() {
+            Some(unsent) => SendError::Unsent(error.into_error(), Box::new(unsent)),
+            None => SendError::Broken {
+                error: error.into_error(),
+                reused,
             },
-        )),
-        Err(mut error) => Err(failed(error.take_message(), error.into_error(), reused)),
-    }
-}
-
-fn leased(response: Response<Incoming>, lease: Lease) -> Response<Body> {
-    response.map(|incoming| Body::leased(incoming, lease))
-}
-
-fn failed(unsent: Option<Request<Body>>, error: hyper::Error, reused: bool) -> SendError {
-    match unsent {
-        Some(request) => SendError::Unsent(error, Box::new(request)),
-        None => SendError::Broken { error, reused },
-    }
+        })
 }
 
 impl Pool {
