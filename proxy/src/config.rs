@@ -1,13 +1,16 @@
 //! What a proxy is started with: flags and environment, resolved into addresses and files.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Args;
 
 use crate::discovery::ControlPlane;
 use crate::listen::OriginalDestination;
+use crate::metrics::app::AppMetrics;
+use crate::probe::Probes;
 
 /// Flags of `outrigger-proxy run`. The injector sets them as environment variables.
 #[derive(Debug, Clone, Args)]
@@ -39,6 +42,18 @@ pub struct RunArgs {
     /// Namespace of the pod, for logs
     #[arg(long, env = "POD_NAMESPACE", default_value = "")]
     pod_namespace: String,
+    /// Address of the pod, where probes and scrapes of the application go; loopback if it is empty
+    #[arg(long, env = "POD_IP", default_value = "")]
+    pod_ip: String,
+    /// Probes of the application, rewritten to the metrics port: a JSON object of paths and Kubernetes' own probes
+    #[arg(long, env = "OUTRIGGER_PROBES", default_value = "{}", hide_env_values = true)]
+    probes: String,
+    /// Where the application has metrics of its own: JSON such as {"port": 8080, "path": "/metrics"}
+    #[arg(long, env = "OUTRIGGER_APP_METRICS", default_value = "")]
+    app_metrics: String,
+    /// This is a classic sidecar: it gets SIGTERM together with the application, and has to outlive it
+    #[arg(long, env = "OUTRIGGER_CLASSIC")]
+    classic: bool,
     /// How long to wait at the end for connections that are open, in seconds
     #[arg(long, env = "OUTRIGGER_DRAIN_SECONDS", default_value_t = 25)]
     drain_seconds: u64,
@@ -51,7 +66,7 @@ pub struct RunArgs {
     /// Port for administration, on loopback
     #[arg(long, default_value_t = 15000)]
     admin_port: u16,
-    /// Port for metrics
+    /// Port for metrics, the application's probes and quitting
     #[arg(long, default_value_t = 15020)]
     metrics_port: u16,
     /// Port for the readiness probe
@@ -70,12 +85,21 @@ pub struct Config {
     pub inbound: Vec<Listener>,
     /// Administration: what the proxy knows.
     pub admin: SocketAddr,
-    /// Metrics.
+    /// Metrics, the application's probes and quitting.
     pub metrics: SocketAddr,
     /// Readiness.
     pub readiness: SocketAddr,
     /// How long open connections are waited for at the end.
     pub drain: Duration,
+    /// Where probes and scrapes of the application go: the pod's address, or loopback.
+    pub application: IpAddr,
+    /// The application's probes, by their path on the metrics port.
+    pub probes: Probes,
+    /// Where the application's own metrics are.
+    pub app_metrics: Option<AppMetrics>,
+    /// Whether SIGTERM comes to the proxy and the application at the same time (a container among the others)
+    /// and not to the proxy after it (a native sidecar).
+    pub classic: bool,
 }
 
 /// An address to listen on and how its connections' destination is known.
@@ -90,7 +114,21 @@ pub struct Listener {
 impl RunArgs {
     /// The addresses for a pod. `ipv6` tells whether it has IPv6 at all: without it, binding such an address
     /// would fail.
-    pub fn resolve(self, ipv6: bool) -> Config {
+    ///
+    /// # Errors
+    /// What cannot be understood, and why: the pod's address, the probes or the application's metrics.
+    pub fn resolve(self, ipv6: bool) -> anyhow::Result<Config> {
+        let application = match self.pod_ip.as_str() {
+            "" => Ipv4Addr::LOCALHOST.into(),
+            ip => ip
+                .parse()
+                .with_context(|| format!("POD_IP: {ip:?} is not an IP address"))?,
+        };
+        let probes = Probes::parse(&self.probes, self.metrics_port).context("OUTRIGGER_PROBES")?;
+        let app_metrics = match self.app_metrics.as_str() {
+            "" => None,
+            json => Some(AppMetrics::parse(json, self.metrics_port).context("OUTRIGGER_APP_METRICS")?),
+        };
         let redirected = |address| Listener {
             address,
             original: OriginalDestination::Redirected,
@@ -108,7 +146,7 @@ impl RunArgs {
                 (Ipv4Addr::UNSPECIFIED, port).into()
             }
         };
-        Config {
+        Ok(Config {
             control_plane: ControlPlane {
                 address: self.discovery_address,
                 ca_file: self.ca_file,
@@ -121,6 +159,10 @@ impl RunArgs {
             metrics: any(self.metrics_port),
             readiness: any(self.readiness_port),
             drain: Duration::from_secs(self.drain_seconds),
-        }
+            application,
+            probes,
+            app_metrics,
+            classic: self.classic,
+        })
     }
 }

@@ -6,7 +6,8 @@
 //! [`balance`] (which endpoint?) -> [`pool`] -> the other pod, where it enters through [`listen`] -> [`inbound`].
 //!
 //! Beside the path: [`discovery`] fills `mesh` over the [`protocol`]; [`app`] puts a proxy together from a
-//! [`config`]; [`drain`] ends it; [`admin`] and [`metrics`] show it. [`init`] sets up iptables before it starts.
+//! [`config`]; [`drain`] ends it; [`admin`] and [`metrics`] show it;
+//! [`probe`] asks the application what the kubelet wants to know. [`init`] sets up iptables before it starts.
 
 pub mod admin;
 pub mod app;
@@ -24,6 +25,7 @@ pub mod mesh;
 pub mod metrics;
 pub mod outbound;
 pub mod pool;
+pub mod probe;
 pub mod protocol;
 pub mod route;
 pub mod tcp;

@@ -76,7 +76,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let bound = app::build(args.resolve(ipv6))?;
+    let bound = app::build(args.resolve(ipv6)?)?;
     let token = shutdown.clone();
     tokio::spawn(async move {
         tokio::select! {

@@ -10,6 +10,7 @@ use outrigger_proxy::app;
 use outrigger_proxy::config::{Config, Listener};
 use outrigger_proxy::listen::OriginalDestination;
 use outrigger_proxy::mesh::Mesh;
+use outrigger_proxy::probe::Probes;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -89,6 +90,10 @@ impl Running {
                 metrics: any,
                 readiness: any,
                 drain: Duration::from_secs(2),
+                application: pod.ip,
+                probes: Probes::default(),
+                app_metrics: None,
+                classic: false,
             };
             let proxy = app::build(config)
                 .with_context(|| format!("start the proxy of pod {}/{}", pod.namespace, pod.name))?;

@@ -7,6 +7,7 @@ use outrigger_proxy::app;
 use outrigger_proxy::config::{Config, Listener};
 use outrigger_proxy::listen::OriginalDestination;
 use outrigger_proxy::mesh::Mesh;
+use outrigger_proxy::probe::Probes;
 use outrigger_proxy::protocol::mesh::{InboundPort, Protocol, Service, Workload};
 use outrigger_proxy::protocol::{ENDPOINTS, SELF, SERVICE, WORKLOAD};
 use tokio::task::JoinHandle;
@@ -120,6 +121,10 @@ impl Proxy {
             metrics: address,
             readiness: address,
             drain: Duration::from_secs(30),
+            application: address.ip(),
+            probes: Probes::default(),
+            app_metrics: None,
+            classic: false,
         };
         let bound = app::build(config).unwrap();
         let shutdown = CancellationToken::new();
