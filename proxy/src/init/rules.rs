@@ -1,10 +1,14 @@
-//! The nat table's rules for a [`Capture`], as text for `iptables-restore --noflush`. Pure; `backend` applies it.
+//! The nat table's rules for [`InitArgs`], as text for `iptables-restore --noflush`. Pure; `backend` applies it.
 
 use std::fmt::{self, Display};
 
 use ipnet::IpNet;
 
-use super::capture::{Capture, Ranges};
+use super::args::InitArgs;
+use super::capture::{InboundPorts, Ports, Ranges};
+
+/// Ports on which the proxy itself answers from outside the pod: metrics and probes, readiness.
+const OWN_PORTS: [u16; 2] = [15020, 15021];
 
 const INBOUND: &str = "OUTRIGGER_INBOUND";
 const IN_REDIRECT: &str = "OUTRIGGER_IN_REDIRECT";
@@ -16,8 +20,10 @@ pub(super) const CHAINS: [&str; 4] = [INBOUND, IN_REDIRECT, OUTPUT, REDIRECT];
 
 /// An address family, each with its own iptables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
+pub enum Family {
+    /// IPv4: `iptables`.
     V4,
+    /// IPv6: `ip6tables`.
     V6,
 }
 
@@ -58,36 +64,48 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    pub(super) fn new(capture: &Capture, family: Family) -> Self {
+    /// What excludes is asked before what includes, in Istio's order: interfaces, ports, ranges.
+    pub(super) fn new(args: &InitArgs, family: Family) -> Self {
         let mut own = Vec::new();
-        for port in &capture.exclude_inbound_ports.0 {
-            own.push(format!("-A {INBOUND} -p tcp -m tcp --dport {port} -j RETURN"));
+        for interface in args.exclude_interfaces.names() {
+            own.push(format!("-A {INBOUND} -i {interface} -j RETURN"));
         }
-        own.push(format!("-A {INBOUND} -p tcp -j {IN_REDIRECT}"));
+        let mut straight = Ports(OWN_PORTS.into());
+        // Istio: a list of what is redirected leaves nothing to exclude.
+        if args.include_inbound_ports == InboundPorts::All {
+            straight.0.extend(&args.exclude_inbound_ports.0);
+        }
+        own.extend(to_ports(&straight, INBOUND, "RETURN"));
+        match &args.include_inbound_ports {
+            InboundPorts::All => own.push(format!("-A {INBOUND} -p tcp -j {IN_REDIRECT}")),
+            InboundPorts::Only(ports) => own.extend(to_ports(ports, INBOUND, IN_REDIRECT)),
+        }
         own.push(format!(
             "-A {IN_REDIRECT} -p tcp -j REDIRECT --to-ports {}",
-            capture.inbound_port
+            args.inbound_port
         ));
 
+        for interface in args.exclude_interfaces.names() {
+            own.push(format!("-A {OUTPUT} -o {interface} -j RETURN"));
+        }
         // Also over lo to the pod's own address: a proxy that picks its own pod talks straight to the app.
         own.push(format!(
             "-A {OUTPUT} -m owner --uid-owner {} -j RETURN",
-            capture.proxy_uid
+            args.proxy_uid
         ));
         own.push(format!(
             "-A {OUTPUT} -m owner --gid-owner {} -j RETURN",
-            capture.proxy_uid
+            args.proxy_uid
         ));
         // Loopback and the pod's own address. A Service's address is not routed over lo, also if this pod is behind it.
         own.push(format!("-A {OUTPUT} -o lo -j RETURN"));
-        for port in &capture.exclude_outbound_ports.0 {
-            own.push(format!("-A {OUTPUT} -p tcp -m tcp --dport {port} -j RETURN"));
-        }
-        own.extend(to(&capture.exclude_outbound_ranges, family, "RETURN"));
-        own.extend(to(&capture.include_outbound_ranges, family, REDIRECT));
+        own.extend(to_ports(&args.exclude_outbound_ports, OUTPUT, "RETURN"));
+        own.extend(to_ranges(&args.exclude_outbound_ranges, family, "RETURN"));
+        own.extend(to_ports(&args.include_outbound_ports, OUTPUT, REDIRECT));
+        own.extend(to_ranges(&args.include_outbound_ranges, family, REDIRECT));
         own.push(format!(
             "-A {REDIRECT} -p tcp -j REDIRECT --to-ports {}",
-            capture.outbound_port
+            args.outbound_port
         ));
 
         let jumps = [
@@ -121,8 +139,16 @@ impl Rules {
     }
 }
 
+/// Rules of `chain` that send what goes to `ports` to `target`.
+fn to_ports(ports: &Ports, chain: &str, target: &str) -> impl Iterator<Item = String> {
+    ports
+        .0
+        .iter()
+        .map(move |port| format!("-A {chain} -p tcp -m tcp --dport {port} -j {target}"))
+}
+
 /// Rules that send what goes to `ranges` to `target`.
-fn to(ranges: &Ranges, family: Family, target: &str) -> Vec<String> {
+fn to_ranges(ranges: &Ranges, family: Family, target: &str) -> Vec<String> {
     let every = format!("-A {OUTPUT} -p tcp -j {target}");
     match ranges {
         Ranges::All => vec![every],
@@ -140,7 +166,6 @@ fn to(ranges: &Ranges, family: Family, target: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::init::InitArgs;
     use clap::Parser;
 
     #[derive(Parser)]
@@ -151,7 +176,7 @@ mod tests {
 
     fn rules(flags: &[&str], family: Family) -> Rules {
         let command = Command::parse_from([&["init"], flags].concat());
-        Rules::new(&Capture::from(&command.init), family)
+        Rules::new(&command.init, family)
     }
 
     const DEFAULT: &str = "\
@@ -225,6 +250,28 @@ COMMIT
                 "-p tcp -j OUTRIGGER_IN_REDIRECT",
             ],
         );
+        let own = [15020, 15021].map(|port| format!("-p tcp -m tcp --dport {port} -j RETURN"));
+        check(
+            &[
+                "--include-inbound-ports=8080,80,15021",
+                "--exclude-inbound-ports=80,22",
+            ],
+            Family::V4,
+            INBOUND,
+            &[
+                &own[0],
+                &own[1],
+                "-p tcp -m tcp --dport 80 -j OUTRIGGER_IN_REDIRECT",
+                "-p tcp -m tcp --dport 8080 -j OUTRIGGER_IN_REDIRECT",
+                "-p tcp -m tcp --dport 15021 -j OUTRIGGER_IN_REDIRECT",
+            ],
+        );
+        check(
+            &["--include-inbound-ports=", "--exclude-interfaces=net2,net1"],
+            Family::V6,
+            INBOUND,
+            &["-i net1 -j RETURN", "-i net2 -j RETURN", &own[0], &own[1]],
+        );
         check(
             &["--inbound-port", "2"],
             Family::V6,
@@ -261,6 +308,29 @@ COMMIT
         ];
         check(&ranges, Family::V4, OUTPUT, &[uid, gid, lo, port, v4[0], v4[1]]);
         check(&ranges, Family::V6, OUTPUT, &[uid, gid, lo, port, v6[0], v6[1]]);
+
+        check(
+            &[
+                "--exclude-interfaces=net1",
+                "--exclude-outbound-ports=5432",
+                "--exclude-outbound-ranges=10.9.0.0/16",
+                "--include-outbound-ports=443,8443",
+                "--include-outbound-ranges=10.0.0.0/8",
+            ],
+            Family::V4,
+            OUTPUT,
+            &[
+                "-o net1 -j RETURN",
+                uid,
+                gid,
+                lo,
+                port,
+                v4[0],
+                "-p tcp -m tcp --dport 443 -j OUTRIGGER_REDIRECT",
+                "-p tcp -m tcp --dport 8443 -j OUTRIGGER_REDIRECT",
+                v4[1],
+            ],
+        );
 
         // Istio's empty includeOutboundIPRanges: nothing is redirected.
         check(

@@ -127,20 +127,19 @@ fn normalised(rule: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::init::capture::{Capture, Ports, Ranges};
+    use crate::init::InitArgs;
     use crate::init::rules::Family;
 
     fn asked() -> Rules {
-        let capture = Capture {
-            proxy_uid: 1337,
-            outbound_port: 15001,
-            inbound_port: 15006,
-            exclude_inbound_ports: Ports([15020].into()),
-            exclude_outbound_ports: Ports([53, 22].into()),
-            include_outbound_ranges: Ranges::Only(["10.0.0.1/32".parse().unwrap()].into()),
-            exclude_outbound_ranges: Ranges::Only([].into()),
+        let args = InitArgs {
+            exclude_inbound_ports: "9090".parse().unwrap(),
+            exclude_outbound_ports: "53,22".parse().unwrap(),
+            include_outbound_ports: "443".parse().unwrap(),
+            include_outbound_ranges: "10.0.0.1/32".parse().unwrap(),
+            exclude_interfaces: "net-1.5".parse().unwrap(),
+            ..InitArgs::default()
         };
-        Rules::new(&capture, Family::V4)
+        Rules::new(&args, Family::V4)
     }
 
     /// Printed by iptables-nft-save 1.8.9, with rules of others around ours.
@@ -156,14 +155,19 @@ COMMIT
 -A PREROUTING -p tcp -j OUTRIGGER_INBOUND
 -A OUTPUT -d 192.0.2.1/32 -p udp -j DNAT --to-destination 192.0.2.2
 -A OUTPUT -p tcp -j OUTRIGGER_OUTPUT
+-A OUTRIGGER_INBOUND -i net-1.5 -j RETURN
+-A OUTRIGGER_INBOUND -p tcp -m tcp --dport 9090 -j RETURN
 -A OUTRIGGER_INBOUND -p tcp -m tcp --dport 15020 -j RETURN
+-A OUTRIGGER_INBOUND -p tcp -m tcp --dport 15021 -j RETURN
 -A OUTRIGGER_INBOUND -p tcp -j OUTRIGGER_IN_REDIRECT
 -A OUTRIGGER_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15006
+-A OUTRIGGER_OUTPUT -o net-1.5 -j RETURN
 -A OUTRIGGER_OUTPUT -m owner --uid-owner 1337 -j RETURN
 -A OUTRIGGER_OUTPUT -m owner --gid-owner 1337 -j RETURN
 -A OUTRIGGER_OUTPUT -o lo -j RETURN
 -A OUTRIGGER_OUTPUT -p tcp -m tcp --dport 22 -j RETURN
 -A OUTRIGGER_OUTPUT -p tcp -m tcp --dport 53 -j RETURN
+-A OUTRIGGER_OUTPUT -p tcp -m tcp --dport 443 -j OUTRIGGER_REDIRECT
 -A OUTRIGGER_OUTPUT -d 10.0.0.1/32 -p tcp -j OUTRIGGER_REDIRECT
 -A OUTRIGGER_REDIRECT -p tcp -j REDIRECT --to-ports 15001
 COMMIT
