@@ -20,7 +20,7 @@ use crate::manifests::read_settings;
 use crate::monitoring::{self, Readiness};
 use crate::serve::{Limits, serve, serve_plain};
 use crate::settings::Settings;
-use crate::trust::{self, Trust};
+use crate::trust::{self, Names, Trust};
 use crate::webhook;
 
 /// The oldest Kubernetes whose native sidecars are on by default (KEP-753, beta).
@@ -132,7 +132,8 @@ pub async fn run(args: ControllerArgs, terminate: CancellationToken) -> anyhow::
 
 fn trust_settings(args: &ControllerArgs, settings: &Settings) -> trust::Settings {
     let ignored = settings.injection.ignored_namespaces.iter().cloned().collect();
-    trust::Settings::new(&args.namespace, &settings.cluster_domain, ignored)
+    let names = Names::of(&settings.injection.revision);
+    trust::Settings::new(&args.namespace, names, &settings.cluster_domain, ignored)
 }
 
 fn webhook(settings: &Arc<Settings>, reader: &Reader, registry: &mut Registry) -> axum::Router {

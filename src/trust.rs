@@ -12,7 +12,14 @@
 //! Replicas may see these objects in a different order and for a moment hold an older bundle than the one they find; so a
 //! bundle that has the signer is nobody's urgent business, and what differs is an authority that will not sign for an overlap.
 //!
+//! # Revisions
+//! Two revisions in one namespace are to each other what two replicas are: they share the Secret, and each ConfigMap is applied
+//! by both, each with a field manager and an owner of its own ([`Names`]). When one revision goes, the garbage collector takes
+//! its reference out and leaves the ConfigMap to the other; when the last goes, the ConfigMaps go.
+//!
 //! # RBAC
+//! For the default revision; a named one has `-NAME` after `outrigger` and `outrigger-sidecar-injector`.
+//!
 //! | kind | where | resourceNames | verbs |
 //! |---|---|---|---|
 //! | Secret | Role in the own namespace | `outrigger-ca` | list, watch, update |
@@ -26,6 +33,7 @@
 
 mod ca_bundle;
 mod issue;
+mod names;
 mod root;
 mod secret;
 
@@ -41,9 +49,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::world::World;
 use ca_bundle::Configuration;
+pub use names::Names;
 
-/// The name of our field manager, of the Service and of the ClusterRole that owns what we create.
-const OUTRIGGER: &str = "outrigger";
+/// The value of `app.kubernetes.io/managed-by` on what every revision writes.
+const MANAGER: &str = "outrigger";
 
 /// How soon an API call that failed is made again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -53,6 +62,8 @@ const RETRY: Duration = Duration::from_secs(2);
 pub struct Settings {
     /// The control plane's own namespace.
     pub namespace: String,
+    /// What the chart's objects are called.
+    pub names: Names,
     /// The cluster's DNS domain, such as `cluster.local`.
     pub cluster_domain: String,
     /// Namespaces that get no trust anchors because no pod in them is injected.
@@ -69,9 +80,15 @@ pub struct Settings {
 
 impl Settings {
     /// The settings of a control plane in `namespace`, with durations that suit a cluster.
-    pub fn new(namespace: &str, cluster_domain: &str, ignored_namespaces: BTreeSet<String>) -> Self {
+    pub fn new(
+        namespace: &str,
+        names: Names,
+        cluster_domain: &str,
+        ignored_namespaces: BTreeSet<String>,
+    ) -> Self {
         Self {
             namespace: namespace.to_owned(),
+            names,
             cluster_domain: cluster_domain.to_owned(),
             ignored_namespaces,
             policy: Policy::default(),
@@ -86,6 +103,7 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
             .field("namespace", &self.namespace)
+            .field("names", &self.names)
             .finish_non_exhaustive()
     }
 }

@@ -18,10 +18,7 @@ use serde_json::json;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
-use super::{Knowledge, OUTRIGGER, RETRY, Settings};
-
-/// The name of the configuration.
-const NAME: &str = "outrigger-sidecar-injector";
+use super::{Knowledge, RETRY, Settings};
 
 /// What is known of the webhook configuration.
 #[derive(Debug)]
@@ -58,8 +55,9 @@ impl Configuration {
 /// Watches the configuration and repairs its `caBundle`s, whoever changed them: at once if somebody has removed the signer;
 /// at the next look if the signer is there, because then it may be the bundle of a replica that already knows more.
 pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowledge) -> anyhow::Result<()> {
+    let name = settings.names.webhook.as_str();
     let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
-    let mut configurations = pin!(watcher::watch_object(api.clone(), NAME).default_backoff());
+    let mut configurations = pin!(watcher::watch_object(api.clone(), name).default_backoff());
     let mut keyring = knowledge.keyring.subscribe();
     let mut tick = tokio::time::interval(settings.check_interval);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -72,7 +70,7 @@ pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowl
                     false
                 }
                 Err(error) => {
-                    warn!(name = NAME, %error, "cannot watch the MutatingWebhookConfiguration");
+                    warn!(name, %error, "cannot watch the MutatingWebhookConfiguration");
                     continue;
                 }
             },
@@ -89,19 +87,16 @@ pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowl
         };
         let Some(patch) = patch else { continue };
         let parameters = PatchParams {
-            field_manager: Some(OUTRIGGER.to_owned()),
+            field_manager: Some(settings.names.installation.clone()),
             ..PatchParams::default()
         };
         match api
-            .patch(NAME, &parameters, &kube::api::Patch::Json::<()>(patch))
+            .patch(name, &parameters, &kube::api::Patch::Json::<()>(patch))
             .await
         {
-            Ok(_) => info!(
-                name = NAME,
-                "wrote the caBundle of the MutatingWebhookConfiguration"
-            ),
+            Ok(_) => info!(name, "wrote the caBundle of the MutatingWebhookConfiguration"),
             Err(error) => {
-                warn!(name = NAME, %error, "cannot write the caBundle of the MutatingWebhookConfiguration");
+                warn!(name, %error, "cannot write the caBundle of the MutatingWebhookConfiguration");
                 tick.reset_after(RETRY);
             }
         }

@@ -8,7 +8,7 @@ use outrigger_certs::{Authority, Request, Served, ServingCertificate};
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info};
 
-use super::{Knowledge, OUTRIGGER, Settings};
+use super::{Knowledge, Settings};
 
 /// Issues when it is due, and says when the replica is ready.
 pub(super) async fn keep(
@@ -16,7 +16,7 @@ pub(super) async fn keep(
     settings: &Settings,
     knowledge: &Knowledge,
 ) -> anyhow::Result<()> {
-    let request = request(&settings.namespace, &settings.cluster_domain);
+    let request = request(settings);
     let mut keyring = knowledge.keyring.subscribe();
     let mut configuration = knowledge.configuration.subscribe();
     let mut tick = tokio::time::interval(settings.check_interval);
@@ -61,8 +61,9 @@ fn is_due(served: Option<&Served>, signer: &Authority, now: SystemTime) -> bool 
 }
 
 /// The names by which the API server and the proxies call the Service.
-fn request(namespace: &str, cluster_domain: &str) -> Request {
-    let service = format!("{OUTRIGGER}.{namespace}");
+fn request(settings: &Settings) -> Request {
+    let service = format!("{}.{}", settings.names.installation, settings.namespace);
+    let cluster_domain = &settings.cluster_domain;
     let dns_names = vec![
         format!("{service}.svc"),
         format!("{service}.svc.{cluster_domain}"),

@@ -11,6 +11,7 @@ use futures::StreamExt;
 use futures::stream;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -19,9 +20,9 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
-use super::{Knowledge, OUTRIGGER, RETRY, Settings};
+use super::{Knowledge, RETRY, Settings};
 use crate::control::world::World;
-use found::{Found, Wanted};
+use found::{Found, Wanted, is_owned};
 
 /// The ConfigMap's name.
 const NAME: &str = "outrigger-ca-root";
@@ -68,15 +69,19 @@ pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowl
     let mut tick = tokio::time::interval(settings.check_interval);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut found = Found::default();
-    let mut owner = None;
+    let mut owner: Option<OwnerReference> = None;
     loop {
         let looks = tokio::select! {
             event = events.next() => match event.context("the watch of the trust anchors ended")? {
                 Ok(event) => {
-                    // The garbage collector deletes what belongs to a ClusterRole that was replaced.
-                    if matches!(event, Event::Delete(_)) {
-                        owner = None;
-                    }
+                    // Of a ClusterRole that was replaced, the garbage collector takes out what it owned: the ConfigMap, or
+                    // the reference alone where another revision owns it as well.
+                    let known = |owner: &OwnerReference| match &event {
+                        Event::Delete(_) => false,
+                        Event::Apply(found) => is_owned(found, owner),
+                        Event::Init | Event::InitApply(_) | Event::InitDone => true,
+                    };
+                    owner = owner.filter(known);
                     found.apply(event);
                     false
                 }
@@ -100,7 +105,7 @@ pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowl
             continue;
         }
         if owner.is_none() {
-            owner = owner_uid(client).await;
+            owner = owner_of(client, &settings.names.installation).await;
         }
         let Some(owner) = owner.clone() else {
             tick.reset_after(RETRY);
@@ -114,7 +119,7 @@ pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowl
         let mut due = found.due(&namespaces, &wanted);
         due.retain(|namespace| looks || found.is_urgent(namespace, &wanted));
         due.retain(|namespace| !found.failed.contains(namespace));
-        if write(client, &mut found, due, &wanted).await {
+        if write(client, &settings.names.installation, &mut found, due, &wanted).await {
             tick.reset_after(RETRY);
         }
         let distributed = found
@@ -131,10 +136,16 @@ pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowl
 }
 
 /// Writes the ConfigMaps of the namespaces in `due`, and says whether one of them could not be written.
-async fn write(client: &Client, found: &mut Found, due: Vec<String>, wanted: &Wanted) -> bool {
+async fn write(
+    client: &Client,
+    field_manager: &str,
+    found: &mut Found,
+    due: Vec<String>,
+    wanted: &Wanted,
+) -> bool {
     let write = |namespace: String| async move {
         let api = Api::<ConfigMap>::namespaced(client.clone(), &namespace);
-        let parameters = PatchParams::apply(OUTRIGGER).force();
+        let parameters = PatchParams::apply(field_manager).force();
         let written = api
             .patch(NAME, &parameters, &Patch::Apply(wanted.config_map(&namespace)))
             .await;
@@ -162,14 +173,17 @@ async fn write(client: &Client, found: &mut Found, due: Vec<String>, wanted: &Wa
     failed
 }
 
-async fn owner_uid(client: &Client) -> Option<String> {
-    match Api::<ClusterRole>::all(client.clone())
-        .get_metadata(OUTRIGGER)
-        .await
-    {
-        Ok(role) => role.metadata.uid,
+async fn owner_of(client: &Client, name: &str) -> Option<OwnerReference> {
+    match Api::<ClusterRole>::all(client.clone()).get_metadata(name).await {
+        Ok(role) => Some(OwnerReference {
+            api_version: "rbac.authorization.k8s.io/v1".to_owned(),
+            kind: "ClusterRole".to_owned(),
+            name: name.to_owned(),
+            uid: role.metadata.uid?,
+            ..OwnerReference::default()
+        }),
         Err(error) => {
-            warn!(name = OUTRIGGER, %error, "cannot read the ClusterRole that owns the trust anchors, so none are written");
+            warn!(name, %error, "cannot read the ClusterRole that owns the trust anchors, so none are written");
             None
         }
     }

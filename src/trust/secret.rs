@@ -17,7 +17,7 @@ use outrigger_certs::{Keyring, Policy};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, error, info, warn};
 
-use super::{Knowledge, OUTRIGGER, RETRY, Settings};
+use super::{Knowledge, MANAGER, RETRY, Settings};
 
 /// The Secret's name, in the control plane's own namespace.
 const NAME: &str = "outrigger-ca";
@@ -69,11 +69,11 @@ pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowl
             Ok(Step::Keep) => continue,
             Ok(Step::Create(keyring)) => {
                 let secret = with_keyring(Secret::default(), &settings.namespace, &keyring);
-                api.create(&parameters(), &secret).await
+                api.create(&parameters(settings), &secret).await
             }
             Ok(Step::Replace(keyring)) => {
                 let secret = with_keyring(found.clone().unwrap_or_default(), &settings.namespace, &keyring);
-                api.replace(NAME, &parameters(), &secret).await
+                api.replace(NAME, &parameters(settings), &secret).await
             }
             Err(error) => {
                 error!(
@@ -183,7 +183,7 @@ fn parse(secret: &Secret) -> anyhow::Result<Option<Keyring>> {
 /// The Secret with the keyring in it. Its resourceVersion stays, so that the API server refuses it if it has changed since.
 fn with_keyring(mut secret: Secret, namespace: &str, keyring: &Keyring) -> Secret {
     if secret.metadata.name.is_none() {
-        let labels = BTreeMap::from([("app.kubernetes.io/managed-by".to_owned(), OUTRIGGER.to_owned())]);
+        let labels = BTreeMap::from([("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned())]);
         secret.metadata = ObjectMeta {
             name: Some(NAME.to_owned()),
             namespace: Some(namespace.to_owned()),
@@ -201,9 +201,9 @@ fn with_keyring(mut secret: Secret, namespace: &str, keyring: &Keyring) -> Secre
     secret
 }
 
-fn parameters() -> PostParams {
+fn parameters(settings: &Settings) -> PostParams {
     PostParams {
-        field_manager: Some(OUTRIGGER.to_owned()),
+        field_manager: Some(settings.names.installation.clone()),
         ..PostParams::default()
     }
 }

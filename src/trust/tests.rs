@@ -17,13 +17,17 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 struct Cluster {
     server: ApiServer,
-    replicas: Vec<Arc<Trust>>,
+    replicas: [Arc<Trust>; 2],
     clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
     shutdown: CancellationToken,
 }
 
 fn configuration() -> Key {
-    key("mutatingwebhookconfigurations", "", "outrigger-sidecar-injector")
+    configuration_of(&Names::of("outrigger"))
+}
+
+fn configuration_of(names: &Names) -> Key {
+    key("mutatingwebhookconfigurations", "", &names.webhook)
 }
 
 fn secret() -> Key {
@@ -39,22 +43,35 @@ fn webhook(name: &str) -> Value {
         "sideEffects": "None", "admissionReviewVersions": ["v1"]})
 }
 
-/// The clock is tokio's, which is paused: hours pass as soon as everybody waits.
-fn start() -> Cluster {
-    let server = ApiServer::new();
-    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"uid": "role-uid"}});
-    server.put(key("clusterroles", "", "outrigger"), role);
+/// What the chart installs for a revision.
+fn install(server: &ApiServer, names: &Names, uid: &str) {
+    let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"uid": uid}});
+    server.put(key("clusterroles", "", &names.installation), role);
     server.put(
-        configuration(),
+        configuration_of(names),
         json!({"webhooks": [webhook("namespace.outrigger.dev"), webhook("object.outrigger.dev")]}),
     );
+}
+
+/// Two replicas of one revision.
+fn start() -> Cluster {
+    start_with(["outrigger"; 2])
+}
+
+/// A replica of each of two revisions. The clock is tokio's, which is paused: hours pass as soon as everybody waits.
+fn start_with(revisions: [&str; 2]) -> Cluster {
+    let server = ApiServer::new();
+    for revision in BTreeSet::from(revisions) {
+        let names = Names::of(revision);
+        install(&server, &names, &format!("{}-role-uid", names.installation));
+    }
 
     let (begin, epoch) = (
         Instant::now(),
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
     );
     let clock: Arc<dyn Fn() -> SystemTime + Send + Sync> = Arc::new(move || epoch + begin.elapsed());
-    let settings = Settings {
+    let settings = |revision| Settings {
         policy: Policy {
             name: "test-ca".to_owned(),
             lifetime: 100 * MINUTE,
@@ -63,12 +80,18 @@ fn start() -> Cluster {
         serving_ttl: 20 * MINUTE,
         check_interval: MINUTE / 6,
         clock: clock.clone(),
-        ..Settings::new("outrigger-system", "cluster.local", BTreeSet::new())
+        ..Settings::new(
+            "outrigger-system",
+            Names::of(revision),
+            "cluster.local",
+            BTreeSet::new(),
+        )
     };
     let shutdown = CancellationToken::new();
-    let replicas: Vec<_> = (0..2).map(|_| Arc::new(Trust::new(settings.clone()))).collect();
+    let replicas = revisions.map(|revision| Arc::new(Trust::new(settings(revision))));
     for replica in &replicas {
-        let (replica, client, shutdown) = (replica.clone(), server.client(), shutdown.clone());
+        let client = server.client(&replica.settings.names);
+        let (replica, shutdown) = (replica.clone(), shutdown.clone());
         replica
             .knowledge
             .namespaces
@@ -137,7 +160,10 @@ async fn nobody_is_served_under_an_authority_that_is_not_trusted() {
     // Readiness does not wait for the namespaces: kubelet does, when a pod needs its ConfigMap.
     for namespace in ["a", "b"] {
         let found = cluster.server.wait_for(&root(namespace), |_| true).await;
-        assert_eq!(found["metadata"]["ownerReferences"][0]["uid"], "role-uid");
+        assert_eq!(
+            found["metadata"]["ownerReferences"][0]["uid"],
+            "outrigger-role-uid"
+        );
     }
     let mut issuers = HashSet::new();
     let mut certificates_served = HashSet::new();
@@ -232,5 +258,57 @@ async fn a_malformed_secret_is_left_to_its_author() {
         served.issuer == before && !served.validity.is_over((cluster.clock)()),
         "the last good keyring issues on"
     );
+    cluster.end();
+}
+
+fn owners(found: &Value) -> Vec<&str> {
+    let owners = found["metadata"]["ownerReferences"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    owners.filter_map(|owner| owner["uid"].as_str()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn revisions_share_the_ca_and_the_trust_anchors() {
+    let cluster = start_with(["outrigger", "canary"]);
+    cluster.ready().await;
+    let server = &cluster.server;
+    let [first, second] = cluster.replicas.each_ref();
+    let issuer = |replica: &Trust| replica.serving.served().unwrap().issuer.clone();
+    assert_eq!(issuer(first), issuer(second), "one CA");
+    let bundle = first.knowledge.keyring.borrow().as_ref().unwrap().bundle();
+    for replica in &cluster.replicas {
+        let configuration = server.get(&configuration_of(&replica.settings.names)).unwrap();
+        assert_eq!(
+            text(&configuration["webhooks"][0]["clientConfig"]["caBundle"]),
+            bundle
+        );
+    }
+    let both = |found: &Value| {
+        owners(found).iter().copied().collect::<BTreeSet<_>>()
+            == BTreeSet::from(["outrigger-canary-role-uid", "outrigger-role-uid"])
+    };
+    server.wait_for(&root("a"), both).await;
+    server.wait_for(&root("b"), both).await;
+
+    // Nobody writes what the other has written already.
+    let version = server.get(&root("a")).unwrap()["metadata"]["resourceVersion"].clone();
+    tokio::time::sleep(5 * MINUTE).await;
+    assert_eq!(
+        server.get(&root("a")).unwrap()["metadata"]["resourceVersion"],
+        version
+    );
+
+    // One is installed anew; the garbage collector takes out the reference to what was there before.
+    install(server, &Names::of("canary"), "new-uid");
+    let mut found = server.get(&root("a")).unwrap();
+    let left = found["metadata"]["ownerReferences"].as_array_mut().unwrap();
+    left.retain(|owner| owner["uid"] != "outrigger-canary-role-uid");
+    server.put(root("a"), found);
+    let found = server
+        .wait_for(&root("a"), |found| owners(found).contains(&"new-uid"))
+        .await;
+    assert!(owners(&found).contains(&"outrigger-role-uid"), "{found}");
     cluster.end();
 }

@@ -9,7 +9,8 @@ use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use kube::runtime::watcher::Event;
 
-use super::{KEY, NAME, OUTRIGGER};
+use super::super::MANAGER;
+use super::{KEY, NAME};
 
 /// What every ConfigMap should be.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,35 +18,22 @@ pub(super) struct Wanted {
     pub(super) bundle: Arc<str>,
     /// The part of the bundle that is in use, as it stands in it.
     pub(super) signer: String,
-    /// The uid of the ClusterRole that owns the ConfigMaps, so that they go when the chart goes.
-    pub(super) owner: String,
+    /// The ClusterRole that owns the ConfigMaps, so that they go when the chart goes.
+    pub(super) owner: OwnerReference,
 }
 
 impl Wanted {
     fn is(&self, found: &ConfigMap) -> bool {
-        let owned = || {
-            found
-                .owner_references()
-                .iter()
-                .any(|owner| owner.uid == self.owner)
-        };
-        bundle(found).is_some_and(|bundle| *bundle == *self.bundle) && owned()
+        bundle(found).is_some_and(|bundle| *bundle == *self.bundle) && is_owned(found, &self.owner)
     }
 
     pub(super) fn config_map(&self, namespace: &str) -> ConfigMap {
-        let owner = OwnerReference {
-            api_version: "rbac.authorization.k8s.io/v1".to_owned(),
-            kind: "ClusterRole".to_owned(),
-            name: OUTRIGGER.to_owned(),
-            uid: self.owner.clone(),
-            ..OwnerReference::default()
-        };
         ConfigMap {
             metadata: ObjectMeta {
                 name: Some(NAME.to_owned()),
                 namespace: Some(namespace.to_owned()),
-                labels: Some([("app.kubernetes.io/managed-by".to_owned(), OUTRIGGER.to_owned())].into()),
-                owner_references: Some(vec![owner]),
+                labels: Some([("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned())].into()),
+                owner_references: Some(vec![self.owner.clone()]),
                 ..ObjectMeta::default()
             },
             data: Some([(KEY.to_owned(), self.bundle.to_string())].into()),
@@ -99,6 +87,11 @@ impl Found {
     }
 }
 
+/// Whether `owner` is one of the ConfigMap's owners; another revision's may be there as well.
+pub(super) fn is_owned(found: &ConfigMap, owner: &OwnerReference) -> bool {
+    found.owner_references().iter().any(|it| it.uid == owner.uid)
+}
+
 fn bundle(found: &ConfigMap) -> Option<&str> {
     found.data.as_ref()?.get(KEY).map(String::as_str)
 }
@@ -113,11 +106,18 @@ fn slim(mut found: ConfigMap) -> ConfigMap {
 mod tests {
     use super::*;
 
+    fn owner(uid: &str) -> OwnerReference {
+        OwnerReference {
+            uid: uid.to_owned(),
+            ..OwnerReference::default()
+        }
+    }
+
     fn wanted() -> Wanted {
         Wanted {
             bundle: "old signer".into(),
             signer: "signer".to_owned(),
-            owner: "uid".to_owned(),
+            owner: owner("uid"),
         }
     }
 
@@ -159,6 +159,14 @@ mod tests {
                 true,
             ),
             (changed(|found| found.metadata.owner_references = None), true),
+            (
+                changed(|found| found.metadata.owner_references = Some(vec![owner("other")])),
+                true,
+            ),
+            (
+                changed(|found| found.metadata.owner_references = Some(vec![owner("other"), owner("uid")])),
+                false,
+            ),
         ];
         for (config_map, expected) in cases {
             let mut found = Found::default();

@@ -15,33 +15,29 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-/// Verb, resource and name of everything that is allowed.
-const ALLOWED: &[(&str, &str, &str)] = &[
-    ("list", "secrets", "outrigger-ca"),
-    ("watch", "secrets", "outrigger-ca"),
-    ("update", "secrets", "outrigger-ca"),
-    ("create", "secrets", ""),
-    (
-        "list",
-        "mutatingwebhookconfigurations",
-        "outrigger-sidecar-injector",
-    ),
-    (
-        "watch",
-        "mutatingwebhookconfigurations",
-        "outrigger-sidecar-injector",
-    ),
-    (
-        "patch",
-        "mutatingwebhookconfigurations",
-        "outrigger-sidecar-injector",
-    ),
-    ("list", "configmaps", "outrigger-ca-root"),
-    ("watch", "configmaps", "outrigger-ca-root"),
-    ("patch", "configmaps", "outrigger-ca-root"),
-    ("create", "configmaps", "outrigger-ca-root"),
-    ("get", "clusterroles", "outrigger"),
-];
+use super::Names;
+
+/// Resource, name and verbs of everything that a revision is allowed.
+fn is_allowed(names: &Names, resource: &str, name: &str, verb: &str) -> bool {
+    let rules: [(&str, &str, &[&str]); 5] = [
+        ("secrets", "outrigger-ca", &["list", "watch", "update"]),
+        ("secrets", "", &["create"]),
+        (
+            "mutatingwebhookconfigurations",
+            &names.webhook,
+            &["list", "watch", "patch"],
+        ),
+        (
+            "configmaps",
+            "outrigger-ca-root",
+            &["list", "watch", "patch", "create"],
+        ),
+        ("clusterroles", &names.installation, &["get"]),
+    ];
+    rules
+        .iter()
+        .any(|rule| (rule.0, rule.1) == (resource, name) && rule.2.contains(&verb))
+}
 
 /// Resource, namespace (empty if the cluster's) and name.
 pub(super) type Key = (String, String, String);
@@ -52,6 +48,8 @@ struct Store {
     objects: BTreeMap<Key, Value>,
     /// Every change; its index is the resourceVersion less one.
     log: Vec<(&'static str, Key, Value)>,
+    /// The owners that a field manager has applied to an object.
+    owners: BTreeMap<(Key, String), Vec<Value>>,
     refused: Vec<String>,
 }
 
@@ -74,11 +72,12 @@ impl ApiServer {
         }
     }
 
-    pub(super) fn client(&self) -> Client {
-        let server = self.clone();
+    /// The client of the revision that has these names.
+    pub(super) fn client(&self, names: &Names) -> Client {
+        let (server, names) = (self.clone(), names.clone());
         let service = tower::service_fn(move |request: Request<Body>| {
-            let server = server.clone();
-            async move { Ok::<_, Infallible>(server.answer(request).await) }
+            let (server, names) = (server.clone(), names.clone());
+            async move { Ok::<_, Infallible>(server.answer(&names, request).await) }
         });
         Client::new(service, "default")
     }
@@ -131,7 +130,7 @@ impl ApiServer {
         self.version.send_replace(store.log.len());
     }
 
-    async fn answer(&self, request: Request<Body>) -> Response<Answered> {
+    async fn answer(&self, names: &Names, request: Request<Body>) -> Response<Answered> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let query = parts.uri.query().unwrap_or_default().to_owned();
@@ -152,7 +151,7 @@ impl ApiServer {
         let key = key(&resource, &namespace, &name);
         let creates = verb == "patch" && resource == "configmaps" && self.get(&key).is_none();
         for verb in [Some(verb), creates.then_some("create")].into_iter().flatten() {
-            if !ALLOWED.contains(&(verb, resource.as_str(), name.as_str())) {
+            if !is_allowed(names, &resource, &name, verb) {
                 self.store.lock().unwrap().refused.push(format!("{verb} {key:?}"));
                 return whole(failure(StatusCode::FORBIDDEN, "Forbidden"));
             }
@@ -168,7 +167,12 @@ impl ApiServer {
                 }),
             "create" => self.create(&resource, &namespace, sent()),
             "update" => self.update(key, sent()),
-            _ if parts.headers["content-type"] == "application/apply-patch+yaml" => self.apply(key, &sent()),
+            _ if parts.headers["content-type"] == "application/apply-patch+yaml" => {
+                let manager = query
+                    .split('&')
+                    .find_map(|pair| pair.strip_prefix("fieldManager="));
+                self.apply(key, manager.expect("a field manager"), &sent())
+            }
             _ => self.patch(key, sent()),
         })
     }
@@ -210,10 +214,29 @@ impl ApiServer {
         }
     }
 
-    fn apply(&self, key: Key, applied: &Value) -> Answer {
+    /// Owners are a map by uid, in which each manager has those that it applied; all else is merged.
+    fn apply(&self, key: Key, manager: &str, applied: &Value) -> Answer {
         let found = self.get(&key);
         let mut object = found.clone().unwrap_or_else(|| json!({"metadata": {}}));
+        let list = |object: &Value| {
+            object["metadata"]["ownerReferences"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default()
+        };
+        let (mut owners, applies) = (list(&object), list(applied));
+        let entry = (key.clone(), manager.to_owned());
+        let before = self.store.lock().unwrap().owners.insert(entry, applies.clone());
+        owners.retain(|owner| {
+            !before
+                .iter()
+                .flatten()
+                .chain(&applies)
+                .any(|own| own["uid"] == owner["uid"])
+        });
+        owners.extend(applies);
         json_patch::merge(&mut object, applied);
+        object["metadata"]["ownerReferences"] = owners.into();
         if found.as_ref() == Some(&object) {
             (StatusCode::OK, object)
         } else {
