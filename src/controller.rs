@@ -77,7 +77,8 @@ pub async fn run(args: ControllerArgs, terminate: CancellationToken) -> anyhow::
         settings.cluster_domain.clone(),
         settings.mesh_ranges.clone(),
     ));
-    let trust = Trust::new(trust_settings(&args, &settings));
+    let trust = Arc::new(Trust::new(trust_settings(&args, &settings)));
+    registry.register_collector(Box::new(trust.clone()));
     let tls = Arc::new(outrigger_certs::server_config(trust.serving.clone())?);
     let webhook = webhook(&settings, &reader, &mut registry);
     let authenticate = Authenticate::token_review(client.clone());

@@ -32,6 +32,7 @@
 //! server-side apply, whose `create` carries the name, so that this verb can be restricted too.
 
 mod ca_bundle;
+mod expiry;
 mod issue;
 mod names;
 mod root;

@@ -312,3 +312,32 @@ async fn revisions_share_the_ca_and_the_trust_anchors() {
     assert!(owners(&found).contains(&"outrigger-role-uid"), "{found}");
     cluster.end();
 }
+
+#[tokio::test(start_paused = true)]
+async fn metrics_say_when_certificates_expire() {
+    let cluster = start();
+    let mut registry = prometheus_client::registry::Registry::default();
+    registry.register_collector(Box::new(cluster.replicas[0].clone()));
+    let shown = || {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        samples.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(), Vec::<String>::new());
+    cluster.ready().await;
+    let issued = (cluster.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let (ca, serving) = (
+        (issued + 100 * MINUTE).as_secs(),
+        (issued + 20 * MINUTE).as_secs(),
+    );
+    assert_eq!(
+        shown(),
+        [
+            format!("outrigger_certificate_expiry_timestamp_seconds{{certificate=\"ca\"}} {ca}"),
+            format!("outrigger_certificate_expiry_timestamp_seconds{{certificate=\"serving\"}} {serving}"),
+            format!("citadel_server_root_cert_expiry_timestamp {ca}"),
+        ]
+    );
+    cluster.end();
+}
