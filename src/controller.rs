@@ -35,6 +35,9 @@ pub struct ControllerArgs {
     /// The control plane's own namespace
     #[arg(long, env = "POD_NAMESPACE", default_value = "outrigger-system")]
     namespace: String,
+    /// The name of this replica's pod
+    #[arg(long, env = "POD_NAME", default_value = "outrigger")]
+    pod_name: String,
     /// Port of the webhook
     #[arg(long, default_value_t = 15017)]
     webhook_port: u16,
@@ -80,7 +83,8 @@ pub async fn run(args: ControllerArgs, terminate: CancellationToken) -> anyhow::
     let trust = Arc::new(Trust::new(trust_settings(&args, &settings)));
     registry.register_collector(Box::new(trust.clone()));
     let tls = Arc::new(outrigger_certs::server_config(trust.serving.clone())?);
-    let webhook = webhook(&settings, &reader, &mut registry);
+    let (events_about_pods, writer) = webhook::Events::new(&args.pod_name, &mut registry);
+    let webhook = webhook(&settings, &reader, events_about_pods, &mut registry);
     let authenticate = Authenticate::token_review(client.clone());
     let discovery = discovery::router(reader.clone(), authenticate, &mut registry, shutdown.clone());
     let readiness = Readiness {
@@ -105,6 +109,7 @@ pub async fn run(args: ControllerArgs, terminate: CancellationToken) -> anyhow::
         ending,
         watch::run(client.clone(), events, shutdown.clone()),
         feed.run(shutdown.clone()),
+        writer.run(client.clone(), shutdown.clone()),
         trust.run(client, reader.world, shutdown.clone()),
         serve(
             webhook_listener,
@@ -137,13 +142,19 @@ fn trust_settings(args: &ControllerArgs, settings: &Settings) -> trust::Settings
     trust::Settings::new(&args.namespace, names, &settings.cluster_domain, ignored)
 }
 
-fn webhook(settings: &Arc<Settings>, reader: &Reader, registry: &mut Registry) -> axum::Router {
+fn webhook(
+    settings: &Arc<Settings>,
+    reader: &Reader,
+    events: webhook::Events,
+    registry: &mut Registry,
+) -> axum::Router {
     let metrics = webhook::Metrics::default();
     metrics.register(registry);
     webhook::router(webhook::Webhook {
         settings: settings.clone(),
         world: reader.world.clone(),
         metrics,
+        events,
     })
 }
 

@@ -2,6 +2,7 @@
 //! Before it: `serve`. After it: `webhook::review` (what was asked), then `inject` (the answer).
 
 mod deadline;
+mod events;
 mod metrics;
 mod review;
 
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub use events::{Events, Writer};
 pub use metrics::Metrics;
 
 use crate::control::world::World;
@@ -43,6 +45,8 @@ pub struct Webhook {
     pub world: watch::Receiver<World>,
     /// What happened, counted.
     pub metrics: Metrics,
+    /// Who is told that a pod got no sidecar.
+    pub events: Events,
 }
 
 /// `POST /inject` takes AdmissionReviews (admission.k8s.io/v1), `GET /healthz` says that the process is alive.
@@ -178,6 +182,7 @@ async fn decide(webhook: &Webhook, review: &Review, deadline: Instant) -> Value 
                 Refusal::Malformed { .. } => "malformed_pod",
                 Refusal::NameTaken { .. } => "name_taken",
             };
+            tell(webhook, review, &refusal.to_string());
             return refuse(StatusCode::UNPROCESSABLE_ENTITY, reason, refusal.to_string());
         }
     };
@@ -189,6 +194,10 @@ async fn decide(webhook: &Webhook, review: &Review, deadline: Instant) -> Value 
         }
         false => {
             webhook.metrics.skipped(reason);
+            injection
+                .warnings
+                .iter()
+                .for_each(|warning| tell(webhook, review, warning));
             "skip"
         }
     };
@@ -202,6 +211,13 @@ async fn decide(webhook: &Webhook, review: &Review, deadline: Instant) -> Value 
     );
     let patch = (!injection.patch.is_empty()).then_some(&injection.patch);
     review.allow(patch, &injection.warnings)
+}
+
+/// Tells the pod's owner, who may not be the one that reads the answer. A dry run leaves no trace.
+fn tell(webhook: &Webhook, review: &Review, why: &str) {
+    if !review.is_dry_run() {
+        webhook.events.not_injected(review.namespace(), review.pod(), why);
+    }
 }
 
 /// The labels of a namespace, which is waited for if it is not known yet.

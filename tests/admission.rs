@@ -11,7 +11,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use outrigger::control::world::World;
 use outrigger::settings::Settings;
-use outrigger::webhook::{Metrics, Webhook, router};
+use outrigger::webhook::{Events, Metrics, Webhook, router};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -33,6 +33,7 @@ impl Injector {
             settings: Arc::new(Settings::default()),
             world: world.subscribe(),
             metrics,
+            events: Events::default(),
         };
         Self {
             router: router(webhook),

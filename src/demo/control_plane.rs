@@ -77,6 +77,7 @@ impl ControlPlane {
             settings,
             world: reader.world.clone(),
             metrics: webhook::Metrics::default(),
+            events: webhook::Events::default(),
         };
         let authenticate = Authenticate::tokens(tokens);
         let discovery = discovery::router(

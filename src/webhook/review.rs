@@ -74,6 +74,11 @@ impl Review {
             && kind["kind"] == "Pod"
     }
 
+    /// Whether the pod will not be created whatever the answer is.
+    pub(super) fn is_dry_run(&self) -> bool {
+        self.request["dryRun"] == true
+    }
+
     pub(super) fn namespace(&self) -> &str {
         self.request["namespace"].as_str().unwrap_or_default()
     }
