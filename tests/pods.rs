@@ -1,9 +1,15 @@
 //! The properties of a pod's patch: it can be applied, it changes nothing else, a second one is empty and it can be undone.
 
+mod difference;
+mod kubernetes;
+mod properties;
+mod strategy;
+
 use std::collections::BTreeMap;
 
 use clap::{Args, Command};
-use outrigger::inject::{Reason, inject};
+use json_patch::Patch;
+use outrigger::inject::{Injection, Reason, Refusal, inject};
 use outrigger::settings::Settings;
 use outrigger_proxy::config::RunArgs;
 use outrigger_proxy::init::InitArgs;
@@ -46,21 +52,30 @@ fn pods() -> Vec<Value> {
     pods
 }
 
-fn injection(pod: &Value) -> outrigger::inject::Injection {
+fn decided(pod: &Value) -> Result<Injection, Refusal> {
     let enabled = BTreeMap::from([("istio-injection".to_string(), "enabled".to_string())]);
-    inject(pod, "shop", &enabled, &Settings::default()).expect("an answer")
+    inject(pod, "shop", &enabled, &Settings::default())
+}
+
+fn applied(pod: &Value, patch: &Patch) -> Value {
+    let mut pod = pod.clone();
+    json_patch::patch(&mut pod, patch).expect("the patch applies");
+    pod
+}
+
+fn injection(pod: &Value) -> Injection {
+    decided(pod).expect("an answer")
 }
 
 fn injected(pod: &Value) -> Value {
     let answer = injection(pod);
     assert_eq!(answer.reason, Reason::NamespaceLabel, "{pod}");
-    let mut pod = pod.clone();
-    json_patch::patch(&mut pod, &answer.patch).expect("the patch applies");
-    pod
+    applied(pod, &answer.patch)
 }
 
 /// Undoes an injection from nothing but what the status annotation says.
-fn undone(mut pod: Value) -> Value {
+fn undone(pod: &Value) -> Value {
+    let mut pod = pod.clone();
     let text = pod["metadata"]["annotations"]["outrigger.dev/status"]
         .as_str()
         .expect("a status");
@@ -112,7 +127,7 @@ fn without_nulls(pod: &Value) -> Value {
 #[test]
 fn injecting_can_be_undone_exactly() {
     for pod in pods() {
-        let undone = undone(injected(&pod));
+        let undone = undone(&injected(&pod));
         // Text, so that the order counts too.
         assert_eq!(undone.to_string(), without_nulls(&pod).to_string(), "{pod}");
     }
@@ -245,7 +260,10 @@ proxy: {image: 'example.org/proxy:2', uid: 4000, drainSeconds: 7, logLevel: debu
 
 #[test]
 fn the_proxy_takes_what_its_containers_say() {
-    let pod = injected(&pods()[0]);
+    the_proxy_takes(&injected(&pods()[0]));
+}
+
+fn the_proxy_takes(pod: &Value) {
     let (init, proxy) = (
         &pod["spec"]["initContainers"][0],
         &pod["spec"]["initContainers"][1],
