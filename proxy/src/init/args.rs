@@ -44,6 +44,14 @@ pub struct InitArgs {
     /// Print the rules for both address families and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Change nothing, but prove that something else (an agent on the node, a CNI plugin) redirects outgoing connections:
+    /// connect out of the pod until a connection arrives at the outbound port. Needs no capability, and a user and group
+    /// other than the proxy's
+    #[arg(long, conflicts_with = "dry_run")]
+    pub verify: bool,
+    /// How long --verify tries, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub verify_seconds: u64,
 }
 
 impl Default for InitArgs {
@@ -61,6 +69,8 @@ impl Default for InitArgs {
             exclude_outbound_ranges: Ranges::none(),
             exclude_interfaces: Interfaces::default(),
             dry_run: false,
+            verify: false,
+            verify_seconds: 60,
         }
     }
 }
@@ -114,6 +124,8 @@ impl InitArgs {
                     &default.exclude_interfaces,
                 ),
                 self.dry_run.then(|| "--dry-run".to_owned()),
+                self.verify.then(|| "--verify".to_owned()),
+                flag("verify-seconds", &self.verify_seconds, &default.verify_seconds),
             ]
             .into_iter()
             .flatten(),
@@ -159,6 +171,13 @@ mod tests {
         check(InitArgs::default(), &first);
         check(
             InitArgs {
+                dry_run: true,
+                ..InitArgs::default()
+            },
+            &[&first[..], &["--dry-run"]].concat(),
+        );
+        check(
+            InitArgs {
                 include_inbound_ports: "".parse().unwrap(),
                 include_outbound_ranges: "".parse().unwrap(),
                 ..InitArgs::default()
@@ -181,7 +200,9 @@ mod tests {
                 include_outbound_ranges: "fd00::1/8,10.1.2.3".parse().unwrap(),
                 exclude_outbound_ranges: "*".parse().unwrap(),
                 exclude_interfaces: "net1, br-0.7".parse().unwrap(),
-                dry_run: true,
+                dry_run: false,
+                verify: true,
+                verify_seconds: 7,
             },
             &[
                 "init",
@@ -195,7 +216,8 @@ mod tests {
                 "--include-outbound-ranges=10.1.2.3/32,fd00::/8",
                 "--exclude-outbound-ranges=*",
                 "--exclude-interfaces=br-0.7,net1",
-                "--dry-run",
+                "--verify",
+                "--verify-seconds=7",
             ],
         );
     }
