@@ -1,6 +1,26 @@
-{{/* Labels of every object, and those that select the control plane's pods. */}}
+{{/* What all objects of a revision are called, but for its webhook configuration and what the revisions share. */}}
+{{- define "outrigger.name" -}}
+outrigger{{ with .Values.revision }}-{{ . }}{{ end }}
+{{- end }}
+
+{{/* The webhook configuration's name after `outrigger-`, and the end of its webhooks' names. */}}
+{{- define "outrigger.injector" -}}
+sidecar-injector{{ with .Values.revision }}-{{ . }}{{ end }}
+{{- end }}
+
+{{/* The value of the label istio.io/rev. */}}
+{{- define "outrigger.revision" -}}
+{{- if eq .Values.revision "outrigger" }}
+{{- fail "revision is outrigger, which is the default installation's; it must be empty for that one, or another name" }}
+{{- else if eq .Values.revision "ca-root" }}
+{{- fail "revision is ca-root, and outrigger-ca-root is what all revisions share; it must be another name" }}
+{{- end }}
+{{- .Values.revision | default "outrigger" }}
+{{- end }}
+
+{{/* Labels of every object, and those that select the control plane's pods: those of one revision only. */}}
 {{- define "outrigger.selectorLabels" -}}
-app.kubernetes.io/name: outrigger
+app.kubernetes.io/name: {{ include "outrigger.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
@@ -25,11 +45,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- $proxy := mergeOverwrite (deepCopy .Values.proxy) (dict
   "image" (include "outrigger.image" .)
   "imagePullPolicy" .Values.image.pullPolicy
-  "discoveryAddress" (printf "outrigger.%s.svc:15012" .Release.Namespace)) }}
+  "discoveryAddress" (printf "%s.%s.svc:15012" (include "outrigger.name" .) .Release.Namespace)) }}
 {{- dict
   "clusterDomain" .Values.clusterDomain
   "meshRanges" .Values.meshRanges
-  "injection" .Values.injection
+  "injection" (merge (dict "revision" (include "outrigger.revision" .)) .Values.injection)
   "proxy" $proxy | toYaml }}
 {{- end }}
 
