@@ -1,6 +1,8 @@
-//! The chart against the types it is made for: its CRDs are those of the code, its default values are the code's.
+//! The chart against the types it is made for: its CRDs are those of the code, its default values are the code's, and its
+//! schema has a word on each of them.
 //! `BLESS=1 cargo test` writes the CRDs anew.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use outrigger::api::crds_yaml;
@@ -35,9 +37,11 @@ fn its_crds_are_those_of_the_code() {
 
 #[test]
 fn its_default_values_are_the_settings_defaults() {
-    let (values, chart) = (yaml("values.yaml"), yaml("Chart.yaml"));
+    let (mut values, chart) = (yaml("values.yaml"), yaml("Chart.yaml"));
     let text = |value: &Value| value.as_str().expect("a string").to_owned();
     // As the template outrigger.settings puts them together, for the namespace of the walk-through.
+    assert_eq!(values["revision"], "");
+    values["injection"]["revision"] = "outrigger".into();
     let mut settings = serde_json::json!({
         "clusterDomain": values["clusterDomain"],
         "meshRanges": values["meshRanges"],
@@ -56,4 +60,29 @@ fn its_default_values_are_the_settings_defaults() {
     let settings = Settings::parse(&settings.to_string()).expect("settings");
     assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
     assert_eq!(text(&chart["version"]), env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn its_schema_knows_its_values_and_no_others() {
+    let (values, schema) = (yaml("values.yaml"), yaml("values.schema.json"));
+    compare("", &values, &schema, &schema);
+}
+
+/// Every field of `values` is a property in `schema`, and every property but Helm's own is there with its default.
+fn compare(at: &str, values: &Value, schema: &Value, root: &Value) {
+    let reference = schema["$ref"]
+        .as_str()
+        .and_then(|reference| reference.strip_prefix('#'));
+    let schema = reference.map_or(schema, |pointer| root.pointer(pointer).expect("a definition"));
+    // Maps with free keys and lists of Kubernetes' own types end here.
+    let (Some(values), Some(properties)) = (values.as_object(), schema["properties"].as_object()) else {
+        return;
+    };
+    assert_eq!(schema["additionalProperties"], false, "{at:?} is open");
+    let described = properties.keys().filter(|key| *key != "global");
+    let (described, given): (BTreeSet<_>, BTreeSet<_>) = (described.collect(), values.keys().collect());
+    assert_eq!(described, given, "{at:?}");
+    for (key, value) in values {
+        compare(&format!("{at}/{key}"), value, &properties[key], root);
+    }
 }
