@@ -5,33 +5,25 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use crate::install::{SYSTEM, outrigger};
+use crate::install::SYSTEM;
 use crate::kubectl::{Namespace, all_ready, eventually, kubectl};
+use crate::scene::Scene;
 
-static CALLS: OnceLock<Result<Namespace, String>> = OnceLock::new();
+pub(crate) static SCENE: Scene = Scene::new("calls", PODS);
 
 /// The namespace of these stories, with the walk-through's pods and those of `pods`, made by the first of them.
 fn namespace() -> Result<&'static Namespace> {
-    let create = || {
-        outrigger()?;
-        let namespace = Namespace::injected("calls")?;
-        namespace.apply(PODS)?;
+    static READY: OnceLock<Result<(), String>> = OnceLock::new();
+    let namespace = SCENE.namespace()?;
+    let ready = || {
         namespace.walkthrough()?;
-        namespace.kubectl(&["wait", "--for=condition=Ready", "pod", "--all", "--timeout=90s"])?;
-        Ok(namespace)
+        namespace.kubectl(&["wait", "--for=condition=Ready", "pod", "--all", "--timeout=90s"])
     };
-    CALLS
-        .get_or_init(|| create().map_err(|error: anyhow::Error| format!("{error:#}")))
-        .as_ref()
-        .map_err(|error| anyhow!("{error}"))
-}
-
-/// Deletes the namespace, when all stories are true.
-pub(crate) fn clean() -> Result<()> {
-    match CALLS.get() {
-        Some(Ok(namespace)) => kubectl(&["delete", "namespace", namespace.0, "--wait=false"]).map(drop),
-        _ => Ok(()),
-    }
+    READY
+        .get_or_init(|| ready().map(drop).map_err(|error| format!("{error:#}")))
+        .clone()
+        .map_err(|error| anyhow!("{error}"))?;
+    Ok(namespace)
 }
 
 /// `own` is a server and its own client, `echo` sends back what it got once that has ended, and two pods are not in the

@@ -172,14 +172,14 @@ pub(crate) fn sizes() -> Result<()> {
     namespace.delete()
 }
 
-fn first_pod(namespace: &Namespace, label: &str) -> Result<String> {
+pub(crate) fn first_pod(namespace: &Namespace, label: &str) -> Result<String> {
     let running = "--field-selector=status.phase=Running";
     let name = "jsonpath={.items[0].metadata.name}";
     namespace.kubectl(&["get", "pods", running, "-l", label, "-o", name])
 }
 
 /// `VmRSS: … kB, RssAnon: … kB` of a container's process 1.
-fn memory(namespace: &Namespace, pod: &str, container: &str) -> Result<String> {
+pub(crate) fn memory(namespace: &Namespace, pod: &str, container: &str) -> Result<String> {
     let reader = format!("memory-{}", std::process::id());
     let (target, name) = (format!("--target={container}"), format!("--container={reader}"));
     namespace.kubectl(&[

@@ -29,7 +29,11 @@ fn fresh() -> Result<()> {
     }
     let restricted = "pod-security.kubernetes.io/enforce=restricted";
     kubectl(&["label", "--overwrite", "namespace", SYSTEM, restricted])?;
-    chart("install", &["--create-namespace", "--wait", "--timeout=120s"])
+    chart(
+        "install",
+        "outrigger",
+        &["--create-namespace", "--wait", "--timeout=120s"],
+    )
 }
 
 /// `helm ARGUMENTS` for the control plane's namespace.
@@ -38,10 +42,10 @@ pub(crate) fn helm(arguments: &[&str]) -> Result<String> {
 }
 
 /// Installs or upgrades with the chart of the working tree, and the values that `run --set` was given.
-fn chart(what: &str, flags: &[&str]) -> Result<()> {
+pub(crate) fn chart(what: &str, release: &str, flags: &[&str]) -> Result<()> {
     let chart = format!("{}/charts/outrigger", env!("CARGO_MANIFEST_DIR"));
     let values = std::env::var("OUTRIGGER_HELM_VALUES").unwrap_or_default();
-    let mut arguments = vec![what, "outrigger", &chart];
+    let mut arguments = vec![what, release, &chart];
     arguments.extend(flags);
     arguments.extend(values.lines().flat_map(|value| ["--set", value]));
     helm(&arguments).map(drop)
@@ -61,7 +65,7 @@ pub(crate) fn install() -> Result<()> {
         before.len() == 4 && before.iter().all(|bundle| !bundle.is_empty()),
         "a webhook without caBundle: {before:?}"
     );
-    chart("upgrade", &["--wait", "--timeout=120s"])?;
+    chart("upgrade", "outrigger", &["--wait", "--timeout=120s"])?;
     let after = ca_bundles()?;
     ensure!(before == after, "the upgrade changed the caBundles to {after:?}");
 

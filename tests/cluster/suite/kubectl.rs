@@ -15,6 +15,11 @@ pub(crate) fn kubectl(arguments: &[&str]) -> Result<String> {
 
 /// What a program prints to its standard output, given `input`.
 pub(crate) fn run(program: &str, arguments: &[&str], input: &str) -> Result<String> {
+    output(program, arguments, input).map(|(printed, _)| printed)
+}
+
+/// What a program prints to its standard output and to its standard error, given `input`.
+pub(crate) fn output(program: &str, arguments: &[&str], input: &str) -> Result<(String, String)> {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
@@ -38,7 +43,8 @@ pub(crate) fn run(program: &str, arguments: &[&str], input: &str) -> Result<Stri
         );
     }
     taken.with_context(|| format!("{program} did not read its input"))?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    Ok((text(&output.stdout), text(&output.stderr)))
 }
 
 /// Waits until `holds`, and fails with `what` and the last answer when it does not in time.

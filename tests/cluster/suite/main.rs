@@ -1,138 +1,108 @@
-//! The cluster suite: the stories that `tests/cluster/run` tells on a real Kubernetes, one after another, each readable
-//! by itself. A story is a function of its own file; `kubectl` is how it speaks to the cluster.
+//! The cluster suite: the stories that `tests/cluster/run` tells on a real Kubernetes, each readable by itself.
+//! A story is a function of its own file; `programme` has them all, `kubectl` is how one speaks to the cluster.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "what it prints is what it is for"
 )]
 
+mod annotations;
 mod by_hand;
 mod calls;
+mod dual_stack;
 mod figures;
 mod install;
 mod kubectl;
+mod load;
+mod other_webhook;
+mod probes;
+mod programme;
 mod propagation;
+mod reinvocation;
 mod restart;
+mod revisions;
 mod rig;
+mod scene;
+mod security;
+mod sidecars;
+mod told;
 mod traffic;
 mod trust;
 mod uninstall;
 mod walkthrough;
 
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::time::Instant;
 
-/// A name to choose it by, and what happens in it.
-type Story = (&'static str, fn() -> anyhow::Result<()>);
+use programme::{ACTS, Chapter, Story};
 
-/// In the order in which they are told. `install` comes before all that need it, whichever are chosen.
-const STORIES: &[Story] = &[
-    ("rig: services, DNS, exec and logs", rig::services),
-    (
-        "rig: a native sidecar serves the init containers and lets a Job complete",
-        rig::native_sidecar,
-    ),
-    (
-        "rig: both kinds of iptables work in an init container",
-        rig::iptables,
-    ),
-    (
-        "install: two ready replicas, a trusted webhook, an upgrade that keeps it",
-        install::install,
-    ),
-    (
-        "walk-through: both versions in turn, then by the client's labels",
-        walkthrough::walkthrough,
-    ),
-    (
-        "by hand: `outrigger inject`, also for manifests of Kubernetes 1.14",
-        by_hand::by_hand,
-    ),
-    (
-        "calls: a Job completes, with a call through its proxy",
-        calls::job,
-    ),
-    (
-        "calls: a pod calls itself through its own Service",
-        calls::to_itself,
-    ),
-    (
-        "calls: a Service has the mesh's own port numbers",
-        calls::to_our_ports,
-    ),
-    (
-        "calls: dialling the proxy itself ends at once",
-        calls::to_the_proxy,
-    ),
-    ("calls: a pod that is in no Service", calls::past_the_mesh),
-    ("calls: TCP with a half-closed connection", calls::half_closed),
-    (
-        "calls: a rule that names a missing subset breaks its own route only",
-        calls::to_a_missing_subset,
-    ),
-    (
-        "calls: who does not want a proxy has none",
-        calls::without_a_proxy,
-    ),
-    (
-        "restart: the control plane is replaced under traffic, and pods are created meanwhile",
-        restart::control_plane,
-    ),
-    (
-        "restart: the servers are replaced under traffic",
-        restart::servers,
-    ),
-    (
-        "propagation: how soon a proxy follows a rule and an endpoint",
-        propagation::propagation,
-    ),
-    ("trust: what is taken away comes back", trust::repaired),
-    (
-        "figures: the webhook's latency as the API server sees it",
-        figures::webhook,
-    ),
-    (
-        "figures: memory of proxy and control plane, size of the image",
-        figures::sizes,
-    ),
-    (
-        "uninstall: pods can be created all the while, and rules go on",
-        uninstall::uninstall,
-    ),
-];
+/// How many chapters are told at a time: more would not be sooner done on a machine with few cores.
+const VOICES: usize = 4;
 
 fn main() -> ExitCode {
     let filter = std::env::args().nth(1).unwrap_or_default();
-    let chosen: Vec<_> = STORIES
-        .iter()
-        .filter(|(name, _)| name.contains(&filter))
-        .collect();
-    if chosen.is_empty() {
+    let all = || ACTS.iter().copied().flatten().flat_map(|chapter| chapter.stories);
+    let chosen = |(name, _): &&Story| name.contains(&filter);
+    let count = all().filter(chosen).count();
+    if count == 0 {
         eprintln!("no story has {filter:?} in its name; there are:");
-        STORIES.iter().for_each(|(name, _)| eprintln!("  {name}"));
+        all().for_each(|(name, _)| eprintln!("  {name}"));
         return ExitCode::from(2);
     }
     let started = Instant::now();
-    let mut failed = Vec::new();
-    for (name, story) in &chosen {
-        println!("[{:4} s] {name}", started.elapsed().as_secs());
-        if let Err(error) = story() {
-            println!("[{:4} s] FAILED: {name}: {error:#}", started.elapsed().as_secs());
-            kubectl::report();
-            failed.push(name);
-        }
+    let failed = Mutex::new(vec![]);
+    for act in ACTS {
+        let waiting = Mutex::new(act.iter());
+        let next = || waiting.lock().expect("no story panics with it").next();
+        std::thread::scope(|scope| {
+            for _ in 0..VOICES {
+                scope.spawn(|| {
+                    while let Some(chapter) = next() {
+                        let stories: Vec<_> = chapter.stories.iter().filter(chosen).collect();
+                        tell(chapter, &stories, started, &failed);
+                    }
+                });
+            }
+        });
     }
-    if failed.is_empty()
-        && let Err(error) = calls::clean()
-    {
-        eprintln!("{error:#}");
-    }
+    let failed = failed.into_inner().expect("no story panics with it");
     println!("[{:4} s] all stories are told", started.elapsed().as_secs());
     failed.iter().for_each(|name| println!("failed: {name}"));
-    println!("{} passed, {} failed", chosen.len() - failed.len(), failed.len());
+    println!("{} passed, {} failed", count - failed.len(), failed.len());
     if failed.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// Tells the stories of a chapter that were chosen, and says which are not true.
+fn tell(chapter: &Chapter, stories: &[&Story], started: Instant, failed: &Mutex<Vec<&str>>) {
+    let mut well = true;
+    for (name, story) in stories {
+        println!("[{:4} s] {name}", started.elapsed().as_secs());
+        let since = Instant::now();
+        match story() {
+            Ok(()) => println!(
+                "[{:4} s] {name}: told in {:.1} s",
+                started.elapsed().as_secs(),
+                since.elapsed().as_secs_f64()
+            ),
+            Err(error) => {
+                // One report at a time, or nobody could read them.
+                let mut failed = failed.lock().expect("no story panics with it");
+                println!("[{:4} s] FAILED: {name}: {error:#}", started.elapsed().as_secs());
+                kubectl::report();
+                failed.push(name);
+                well = false;
+            }
+        }
+    }
+    if let Some(scene) = chapter.scene
+        && well
+        && let Err(error) = scene.clean()
+    {
+        eprintln!("{error:#}");
     }
 }

@@ -1,0 +1,123 @@
+//! What the owner of a pod is told: a warning at once, an Event afterwards, and answers of the command line.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::kubectl::{Namespace, eventually, kubectl, output};
+use crate::scene::Scene;
+
+pub(crate) static SCENE: Scene = Scene::new("told", "");
+
+fn pod(name: &str, labels: &Value) -> String {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels},
+        "spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "app", "image": "localhost/app:1"}]},
+    })
+    .to_string()
+}
+
+/// A pod whose label has a word that is neither yes nor no: kubectl prints why it has no proxy, and an Event keeps it;
+/// a dry run is warned too and leaves no Event.
+pub(crate) fn warned() -> Result<()> {
+    let namespace = SCENE.namespace()?;
+    let unclear = json!({"sidecar.istio.io/inject": "yes"});
+    for (name, flags) in [("rehearsed", &["--dry-run=server"][..]), ("unclear", &[])] {
+        let create = [&["-n", namespace.0, "create", "-f", "-"], flags].concat();
+        let (_, warnings) = output("kubectl", &create, &pod(name, &unclear))?;
+        ensure!(
+            warnings.contains("Warning: ") && warnings.contains("sidecar.istio.io/inject"),
+            "kubectl said {warnings:?} of pod {name}"
+        );
+    }
+    let events = |name: &str| -> Result<Vec<Value>> {
+        let events = namespace.object("events")?;
+        let events = events["items"].as_array().into_iter().flatten();
+        Ok(events
+            .filter(|event| {
+                event["involvedObject"]["name"] == name
+                    && event["message"]
+                        .as_str()
+                        .is_some_and(|said| said.contains("sidecar.istio.io/inject"))
+            })
+            .cloned()
+            .collect())
+    };
+    eventually("an Event of pod unclear", Duration::from_secs(20), || {
+        Ok(!events("unclear")?.is_empty())
+    })?;
+    // Events are written in the order of the reviews.
+    ensure!(events("rehearsed")?.is_empty(), "a dry run has left an Event");
+    Ok(())
+}
+
+/// One pod that was there before its namespace asked for proxies, one that an older version has injected, and one that
+/// is as it should be.
+pub(crate) fn checked() -> Result<()> {
+    let namespace = SCENE.namespace()?;
+    kubectl(&["label", "namespace", namespace.0, "istio-injection-"])?;
+    namespace.apply(&pod("missed", &json!({})))?;
+    kubectl(&["label", "namespace", namespace.0, "istio-injection=enabled"])?;
+    // The control plane follows the label by a watch of its own.
+    eventually(
+        "the namespace asks for proxies again",
+        Duration::from_secs(10),
+        || {
+            namespace.kubectl(&["delete", "pod", "fine", "old", "--ignore-not-found"])?;
+            namespace.apply(&pod("fine", &json!({})))?;
+            namespace.apply(&pod("old", &json!({})))?;
+            Ok(["fine", "old"].iter().all(|name| status(namespace, name).is_ok()))
+        },
+    )?;
+    let mut old = status(namespace, "old")?;
+    old["version"] = "0.0.1".into();
+    old["fingerprint"] = "another".into();
+    let old = format!("outrigger.dev/status={old}");
+    namespace.kubectl(&["annotate", "--overwrite", "pod", "old", &old])?;
+    for name in ["missed", "fine", "old"] {
+        namespace.ready(name)?;
+    }
+    let (code, said) = outrigger_says(&["check"])?;
+    ensure!(code == Some(1), "`outrigger check` ended with {code:?}:\n{said}");
+    for (name, listed) in [("missed", true), ("old", true), ("fine", false)] {
+        let found = said.contains(&format!("{}/{name}", namespace.0));
+        ensure!(found == listed, "pod {name} is listed: {found}, in\n{said}");
+    }
+    Ok(())
+}
+
+fn status(namespace: &Namespace, pod: &str) -> Result<Value> {
+    let pod = namespace.object(&format!("pod/{pod}"))?;
+    let text = pod["metadata"]["annotations"]["outrigger.dev/status"].as_str();
+    Ok(serde_json::from_str(text.context("no status")?)?)
+}
+
+/// The decision, the rule that made it, and the redirection, for a pod with a proxy and for one without.
+pub(crate) fn explained() -> Result<()> {
+    let namespace = SCENE.namespace()?;
+    namespace.apply(&pod("asked", &json!({})))?;
+    let (code, said) = outrigger_says(&["explain", "pod", "asked", "-n", namespace.0])?;
+    ensure!(
+        code == Some(0) && said.contains("istio-injection") && said.contains("15001"),
+        "`outrigger explain pod asked` ended with {code:?}:\n{said}"
+    );
+    namespace.apply(&pod("declined", &json!({"sidecar.istio.io/inject": "false"})))?;
+    let (code, said) = outrigger_says(&["explain", "pod", "declined", "-n", namespace.0])?;
+    ensure!(
+        code == Some(0) && said.contains("sidecar.istio.io/inject"),
+        "`outrigger explain pod declined` ended with {code:?}:\n{said}"
+    );
+    Ok(())
+}
+
+/// The exit code of a command of ours and all that it said.
+fn outrigger_says(arguments: &[&str]) -> Result<(Option<i32>, String)> {
+    let output = Command::new(crate::by_hand::program()?)
+        .args(arguments)
+        .env("NO_COLOR", "1")
+        .output()?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok((output.status.code(), String::from_utf8_lossy(&said).into_owned()))
+}
