@@ -7,7 +7,8 @@
 //!
 //! Beside the path: [`discovery`] fills `mesh` over the [`protocol`]; [`app`] puts a proxy together from a
 //! [`config`]; [`drain`] ends it; [`admin`] and [`metrics`] show it;
-//! [`probe`] asks the application what the kubelet wants to know. [`init`] sets up iptables before it starts.
+//! [`probe`] asks the application what the kubelet wants to know. [`init`] sets up iptables before it starts, and
+//! [`wait`] holds the application until it is ready.
 
 pub mod admin;
 pub mod app;
@@ -29,3 +30,4 @@ pub mod probe;
 pub mod protocol;
 pub mod route;
 pub mod tcp;
+pub mod wait;

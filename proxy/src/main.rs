@@ -1,5 +1,5 @@
-//! `outrigger-proxy`: `run` beside a pod's application, `init` once before it. Ends with 0 when the work is done, 1
-//! when it failed, 2 for a wrong command line.
+//! `outrigger-proxy`: `run` beside a pod's application, `init` once before it, `wait` between the two. Ends with 0 when
+//! the work is done, 1 when it failed, 2 for a wrong command line.
 
 use std::process::ExitCode;
 
@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use outrigger_proxy::app;
 use outrigger_proxy::config::RunArgs;
 use outrigger_proxy::init::{self, InitArgs};
+use outrigger_proxy::wait::{self, WaitArgs};
 
 /// A sidecar needs no more; two keep one slow task from holding up the rest.
 const WORKERS: usize = 2;
@@ -29,8 +30,10 @@ struct Cli {
 enum Command {
     /// Carry the pod's connections
     Run(RunArgs),
-    /// Redirect the pod's connections to the proxy, once, before it starts
+    /// Redirect the pod's connections to the proxy, once, before it starts; or prove that something else does
     Init(InitArgs),
+    /// Wait until the proxy in this pod is ready: it has spoken to the control plane
+    Wait(WaitArgs),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +66,7 @@ fn start(command: Command) -> anyhow::Result<()> {
         match command {
             Command::Run(args) => run(args).await,
             Command::Init(args) => init::run(args).await,
+            Command::Wait(args) => wait::run(args).await,
         }
     });
     // Connections that outlived the drain are closed, not waited for.
