@@ -1,5 +1,6 @@
 //! A proxy, put together: binds every address first, then runs until it is told to end and has drained.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{Admin, Pages};
 use crate::config::{Config, Listener};
 use crate::discovery;
-use crate::drain::Drain;
+use crate::drain::{Drain, application};
 use crate::inbound::{Application, Inbound};
 use crate::listen::{self, Connection, OriginalDestination, Refused};
 use crate::mesh::Mesh;
@@ -31,6 +32,8 @@ pub struct Bound {
     admin: TcpListener,
     metrics: TcpListener,
     readiness: TcpListener,
+    /// All of these addresses: what else listens in the pod is the application.
+    own: HashSet<SocketAddr>,
     mesh: Mesh,
     wanted: mpsc::UnboundedReceiver<SocketAddr>,
 }
@@ -46,13 +49,24 @@ pub fn build(config: Config) -> anyhow::Result<Bound> {
             .map(|one| Ok((listen::bind(one.address)?, one.original)))
             .collect()
     };
+    let (outbound, inbound) = (bind(&config.outbound)?, bind(&config.inbound)?);
+    let [admin, metrics, readiness] = [config.admin, config.metrics, config.readiness].map(listen::bind);
+    let (admin, metrics, readiness) = (admin?, metrics?, readiness?);
+    let own = outbound
+        .iter()
+        .chain(&inbound)
+        .map(|(listener, _)| listener)
+        .chain([&admin, &metrics, &readiness])
+        .map(TcpListener::local_addr)
+        .collect::<Result<_, _>>()?;
     let (mesh, wanted) = Mesh::new();
     Ok(Bound {
-        outbound: bind(&config.outbound)?,
-        inbound: bind(&config.inbound)?,
-        admin: listen::bind(config.admin)?,
-        metrics: listen::bind(config.metrics)?,
-        readiness: listen::bind(config.readiness)?,
+        outbound,
+        inbound,
+        admin,
+        metrics,
+        readiness,
+        own,
         mesh,
         wanted,
         config,
@@ -95,7 +109,8 @@ impl Bound {
         self.mesh.clone()
     }
 
-    /// Runs until `shutdown`, and then until the last connection has ended or the time for it is over.
+    /// Runs until `shutdown`, and then until the last connection has ended or the time for it is over. A classic sidecar
+    /// also outlives the application.
     pub async fn run(self, shutdown: CancellationToken) {
         let (metrics, drain) = (Arc::new(Metrics::default()), Drain::default());
         let outbound = Outbound {
@@ -153,12 +168,19 @@ impl Bound {
         });
 
         shutdown.cancelled().await;
-        tracing::info!(connections = drain.open(), at_most = ?self.config.drain, "draining");
-        match drain.run(self.config.drain).await {
-            0 => tracing::info!("drained"),
-            left => tracing::warn!(
+        let (at_most, classic) = (self.config.drain, self.config.classic);
+        tracing::info!(connections = drain.open(), ?at_most, classic, "draining");
+        let application = async {
+            // A native sidecar is stopped after the application, a classic one with it.
+            if classic {
+                application::gone(&self.own).await;
+            }
+        };
+        match drain.run(at_most, application).await {
+            Ok(()) => tracing::info!("drained"),
+            Err(left) => tracing::warn!(
                 left,
-                "connections still open after the drain time; they are closed now"
+                "the drain time is over, and the application or these connections are not: they are cut off now"
             ),
         }
     }
