@@ -46,7 +46,7 @@ pub struct InitArgs {
     pub dry_run: bool,
     /// Change nothing, but prove that something else (an agent on the node, a CNI plugin) redirects outgoing connections:
     /// connect out of the pod until a connection arrives at the outbound port. Needs no capability, and a user and group
-    /// other than the proxy's
+    /// other than the proxy's. For incoming connections there is no proof from inside a pod
     #[arg(long, conflicts_with = "dry_run")]
     pub verify: bool,
     /// How long --verify tries, in seconds
