@@ -18,6 +18,7 @@ pub mod config;
 pub mod detect;
 pub mod discovery;
 pub mod drain;
+mod exchange;
 pub mod http;
 pub mod inbound;
 pub mod init;

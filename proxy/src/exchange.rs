@@ -1,0 +1,198 @@
+//! One GET request to the pod's own application on a connection of its own, closed after: what the kubelet or
+//! Prometheus would have sent themselves. Before it on the path: `probe` or `metrics`; after it: the application.
+
+use std::io;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use http::header::{CONNECTION, HOST, HeaderMap, HeaderValue, LOCATION};
+use http::{Request, Response, StatusCode, Uri, Version, uri};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, InvalidMessage};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::body::Body;
+
+pub(crate) mod target;
+mod tls;
+
+/// Requests that are sent at most for one answer, redirects included; the same number in the kubelet and in Go.
+const REQUESTS: usize = 10;
+
+/// Sends requests; clones share its TLS settings.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    tls: Arc<ClientConfig>,
+}
+
+/// A response whose head is here. Dropping it closes the connection.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) response: Response<Incoming>,
+    _connection: AbortOnDropHandle<()>,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self { tls: tls::config() }
+    }
+}
+
+impl Client {
+    /// Gets what is at `uri`, which has a scheme and an authority. Redirects are followed by the kubelet's rules: only
+    /// to the same host, on any port; one that leads elsewhere is the answer. A Host among the headers stays with the
+    /// request until a redirect names the host itself.
+    ///
+    /// # Errors
+    /// Where it failed: connecting, TLS, before the response, or in the tenth redirect. There is no time limit.
+    pub(crate) async fn get(&self, mut uri: Uri, mut headers: HeaderMap) -> anyhow::Result<Answer> {
+        for _ in 0..REQUESTS {
+            let answer = self.once(&uri, &headers).await?;
+            let Some(location) = location(&answer.response) else {
+                return Ok(answer);
+            };
+            let next = target::resolve(&uri, location)
+                .with_context(|| format!("GET {uri}: redirected to {location:?}"))?;
+            if next.uri.host() != uri.host() {
+                return Ok(answer);
+            }
+            if next.absolute {
+                headers.remove(HOST);
+            }
+            uri = next.uri;
+        }
+        bail!("stopped after {REQUESTS} redirects")
+    }
+
+    async fn once(&self, uri: &Uri, headers: &HeaderMap) -> anyhow::Result<Answer> {
+        let authority = uri.authority().context("no host to connect to")?;
+        let host = authority.host().trim_matches(['[', ']']);
+        let secure = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => bail!("{uri}: only http and https are known"),
+        };
+        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        let stream = TcpStream::connect((host, port))
+            .await
+            .with_context(|| format!("connect to {authority}"))?;
+        stream.set_nodelay(true)?;
+        if !secure {
+            return http1(stream, uri, headers).await;
+        }
+        let name = ServerName::try_from(host.to_owned()).with_context(|| format!("host {host:?}"))?;
+        let stream = TlsConnector::from(self.tls.clone())
+            .connect(name, stream)
+            .await
+            .with_context(|| format!("TLS with {authority}"))?;
+        if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) {
+            http2(stream, uri, headers).await
+        } else {
+            http1(stream, uri, headers).await
+        }
+    }
+}
+
+async fn http1<S>(stream: S, uri: &Uri, headers: &HeaderMap) -> anyhow::Result<Answer>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::Builder::new()
+        .title_case_headers(true)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    let connection = drive(connection);
+    let mut request = Request::new(Body::default());
+    *request.uri_mut() = uri
+        .path_and_query()
+        .map_or_else(Uri::default, |path| path.clone().into());
+    *request.headers_mut() = headers.clone();
+    let headers = request.headers_mut();
+    if !headers.contains_key(HOST) {
+        headers.insert(HOST, host(uri)?);
+    }
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    let response = sender.send_request(request).await;
+    answer(response, uri, connection)
+}
+
+async fn http2<S>(stream: S, uri: &Uri, headers: &HeaderMap) -> anyhow::Result<Answer>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    let connection = drive(connection);
+    let mut headers = headers.clone();
+    let mut parts = uri.clone().into_parts();
+    if let Some(host) = headers.remove(HOST) {
+        let host = uri::Authority::try_from(host.as_bytes());
+        parts.authority = Some(host.context("the Host header is no authority")?);
+    }
+    let mut request = Request::new(Body::default());
+    *request.version_mut() = Version::HTTP_2;
+    *request.uri_mut() = Uri::from_parts(parts)?;
+    *request.headers_mut() = headers;
+    let response = sender.send_request(request).await;
+    answer(response, uri, connection)
+}
+
+/// Moves the bytes until the answer is dropped.
+fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "connection to the application ended");
+        }
+    }))
+}
+
+fn answer(
+    response: hyper::Result<Response<Incoming>>,
+    uri: &Uri,
+    connection: AbortOnDropHandle<()>,
+) -> anyhow::Result<Answer> {
+    let response = response.with_context(|| format!("GET {uri}"))?;
+    Ok(Answer {
+        response,
+        _connection: connection,
+    })
+}
+
+/// Whether what answered a TLS handshake was not TLS, as a server of plain HTTP does.
+pub(crate) fn not_tls(error: &anyhow::Error) -> bool {
+    let mut causes = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref());
+    causes.any(|cause| {
+        matches!(
+            cause.downcast_ref(),
+            Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType))
+        )
+    })
+}
+
+fn host(uri: &Uri) -> anyhow::Result<HeaderValue> {
+    let authority = uri.authority().map_or("", uri::Authority::as_str);
+    Ok(HeaderValue::from_str(authority)?)
+}
+
+/// Where a response redirects to. Without a Location it is an answer like any other, as in Go.
+fn location(response: &Response<Incoming>) -> Option<&str> {
+    let redirects = matches!(
+        response.status(),
+        StatusCode::MOVED_PERMANENTLY
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT
+    );
+    let location = response.headers().get(LOCATION).filter(|_| redirects)?;
+    // Bytes beyond ASCII are escaped later on; others are no text at all, and so no place.
+    let location = str::from_utf8(location.as_bytes()).unwrap_or_default();
+    Some(location).filter(|location| !location.is_empty())
+}
