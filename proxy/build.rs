@@ -1,7 +1,7 @@
 //! Generates the discovery protocol's messages and services; protox stands in for protoc, so nothing has to be installed.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["proto/discovery.proto", "proto/mesh.proto"];
+    let files = ["proto/discovery.proto", "proto/health.proto", "proto/mesh.proto"];
     for file in files {
         println!("cargo::rerun-if-changed={file}");
     }

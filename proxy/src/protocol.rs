@@ -1,10 +1,16 @@
-//! The discovery protocol between control plane and proxy, generated from `proto/`: the transport (`discovery`)
-//! and what is published over it (`mesh`).
+//! What is spoken over gRPC, generated from `proto/`: between control plane and proxy the transport (`discovery`) and
+//! what is published over it (`mesh`), and towards the application the question whether it is healthy (`health`).
 
 /// The delta xDS transport, wire compatible with Envoy's.
 pub mod discovery {
     #![allow(missing_docs, unreachable_pub, clippy::all)]
     tonic::include_proto!("envoy.service.discovery.v3");
+}
+
+/// gRPC's health checking, as the kubelet's probes ask for it.
+pub mod health {
+    #![allow(missing_docs, unreachable_pub, clippy::all)]
+    tonic::include_proto!("grpc.health.v1");
 }
 
 /// What is published: see `proto/mesh.proto` for the meaning of each field.
