@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::sync::mpsc;
 
 use crate::pool::Lease;
 
@@ -23,6 +24,7 @@ enum Kind {
     Empty,
     Text(Bytes),
     Streamed(Incoming),
+    Fed(mpsc::Receiver<Bytes>),
 }
 
 impl Body {
@@ -38,6 +40,14 @@ impl Body {
     pub fn streamed(incoming: Incoming) -> Self {
         Self {
             kind: Kind::Streamed(incoming),
+            lease: None,
+        }
+    }
+
+    /// A body of our own that is made while it is sent; it ends with the channel.
+    pub(crate) fn fed(chunks: mpsc::Receiver<Bytes>) -> Self {
+        Self {
+            kind: Kind::Fed(chunks),
             lease: None,
         }
     }
@@ -77,6 +87,7 @@ impl http_body::Body for Body {
                 _ => None,
             },
             Kind::Streamed(incoming) => ready!(Pin::new(incoming).poll_frame(context)),
+            Kind::Fed(chunks) => ready!(chunks.poll_recv(context)).map(|chunk| Ok(Frame::data(chunk))),
         };
         match &frame {
             None => {
@@ -95,6 +106,7 @@ impl http_body::Body for Body {
             Kind::Empty => true,
             Kind::Text(text) => text.is_empty(),
             Kind::Streamed(incoming) => incoming.is_end_stream(),
+            Kind::Fed(_) => false,
         }
     }
 
@@ -103,6 +115,7 @@ impl http_body::Body for Body {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Text(text) => SizeHint::with_exact(text.len() as u64),
             Kind::Streamed(incoming) => incoming.size_hint(),
+            Kind::Fed(_) => SizeHint::default(),
         }
     }
 }

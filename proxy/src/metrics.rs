@@ -1,4 +1,4 @@
-//! What is counted, in Prometheus' text format. Labels are bounded: directions, statuses, reasons; never a name
+//! What is counted, for Prometheus. Labels are bounded: directions, statuses, reasons; never a name
 //! that a client can make up.
 
 use std::sync::atomic::AtomicI64;
@@ -11,6 +11,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 pub mod app;
+pub(crate) mod exposition;
+mod merge;
+pub(crate) mod scrape;
 
 /// Which way a connection goes, seen from the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -40,6 +43,26 @@ pub enum Carried {
     Failed,
 }
 
+/// Why the application's metrics were missing in a scrape, or not complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum ScrapeFailure {
+    /// No connection, or one that broke.
+    Unreachable,
+    /// Longer than the scraper waits.
+    Timeout,
+    /// Another status than 200.
+    Status,
+    /// Something else than metrics as text.
+    NotMetrics,
+    /// Too many bytes.
+    TooLarge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ScrapeLabels {
+    reason: ScrapeFailure,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ConnectionLabels {
     direction: Direction,
@@ -61,6 +84,8 @@ pub struct Metrics {
     open: Gauge<i64, AtomicI64>,
     connected: Gauge<i64, AtomicI64>,
     refused_updates: Counter,
+    app_scrape_failures: Family<ScrapeLabels, Counter>,
+    app_samples_dropped: Counter,
 }
 
 impl Default for Metrics {
@@ -72,6 +97,8 @@ impl Default for Metrics {
             open: Gauge::default(),
             connected: Gauge::default(),
             refused_updates: Counter::default(),
+            app_scrape_failures: Family::default(),
+            app_samples_dropped: Counter::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -94,6 +121,16 @@ impl Default for Metrics {
             "discovery_refused",
             "Updates that could not be used",
             metrics.refused_updates.clone(),
+        );
+        registry.register(
+            "app_scrape_failures",
+            "Scrapes in which the application's metrics were missing or not complete, by the reason",
+            metrics.app_scrape_failures.clone(),
+        );
+        registry.register(
+            "app_samples_dropped",
+            "Samples of the application left out since they bear a name of the proxy's",
+            metrics.app_samples_dropped.clone(),
         );
         Self { registry, ..metrics }
     }
@@ -123,7 +160,17 @@ impl Metrics {
         self.refused_updates.inc();
     }
 
-    /// All of it as text; `open` is the number of connections open now.
+    pub(crate) fn app_scrape_failed(&self, reason: ScrapeFailure) {
+        self.app_scrape_failures
+            .get_or_create(&ScrapeLabels { reason })
+            .inc();
+    }
+
+    pub(crate) fn dropped_app_samples(&self, samples: u64) {
+        self.app_samples_dropped.inc_by(samples);
+    }
+
+    /// All of it in OpenMetrics; `open` is the number of connections open now.
     pub(crate) fn text(&self, open: usize) -> String {
         self.open.set(i64::try_from(open).unwrap_or(i64::MAX));
         let mut text = String::new();
