@@ -1,21 +1,30 @@
-//! The proxy's own three small servers: readiness for the kubelet, metrics for Prometheus, and what the proxy
-//! knows for a person.
+//! The proxy's own three small servers: readiness for the kubelet; metrics, the application's probes and quitting; and
+//! what the proxy knows for a person. After it on the path: `probe`, `metrics` or `quit`.
 
-use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use ::http::header::{ALLOW, HeaderValue};
 use ::http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 use crate::body::Body;
+use crate::config::Config;
 use crate::drain::Drain;
+use crate::exchange::Client;
 use crate::mesh::Mesh;
 use crate::metrics::Metrics;
+use crate::metrics::scrape::Scraper;
+use crate::probe::prober::{Prober, Verdict};
+use quit::Quit;
+
+mod quit;
 
 /// How long a client may take to send its request.
 const HEADER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
@@ -23,12 +32,11 @@ const HEADER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 /// What the pages show.
 #[derive(Debug, Clone)]
 pub struct Admin {
-    /// What is known of the mesh.
-    pub mesh: Mesh,
-    /// Whether the proxy is on its way out.
-    pub drain: Drain,
-    /// Counts.
-    pub metrics: Arc<Metrics>,
+    mesh: Mesh,
+    drain: Drain,
+    prober: Prober,
+    scraper: Scraper,
+    shutdown: CancellationToken,
 }
 
 /// Which pages a port has: each has its own readers.
@@ -36,57 +44,106 @@ pub struct Admin {
 pub enum Pages {
     /// `/healthz/ready`.
     Readiness,
-    /// `/metrics` and, as Istio's scrape configurations have it, `/stats/prometheus`.
-    Metrics,
-    /// `/config_dump`, and the other two.
-    All,
+    /// `/metrics` and, as Istio's scrape configurations have it, `/stats/prometheus`; the application's probes at
+    /// their paths; `/quitquitquit`.
+    Application,
+    /// `/config_dump`, readiness and the proxy's own metrics.
+    Own,
 }
 
 impl Admin {
+    /// Shows a proxy; `shutdown` is what ends it.
+    pub fn new(
+        config: &Config,
+        mesh: Mesh,
+        drain: Drain,
+        metrics: Arc<Metrics>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let client = Client::default();
+        let (address, app) = (config.application, config.app_metrics.clone());
+        Self {
+            prober: Prober::new(&config.probes, address, client.clone()),
+            scraper: Scraper::new(metrics, drain.clone(), app, address, client),
+            mesh,
+            drain,
+            shutdown,
+        }
+    }
+
     /// Serves for ever.
     pub async fn serve(self, listener: TcpListener, pages: Pages) {
         loop {
-            let Ok((stream, _)) = listener.accept().await else {
+            let Ok((stream, peer)) = listener.accept().await else {
                 // For want of descriptors, most likely: they come back.
                 tokio::time::sleep(HEADER_TIMEOUT / 50).await;
                 continue;
             };
-            let admin = self.clone();
-            tokio::spawn(async move {
-                let service = service_fn(|request| {
-                    let response = admin.page(pages, &request);
-                    async { Ok::<_, Infallible>(response) }
-                });
-                let mut server = http1::Builder::new();
-                server
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(HEADER_TIMEOUT);
-                let connection = server.serve_connection(TokioIo::new(stream), service);
-                tokio::pin!(connection);
-                if let Err(error) = poll_fn(|context| connection.as_mut().poll(context)).await {
-                    tracing::debug!(%error, "admin connection ended");
-                }
-            });
+            tokio::spawn(self.clone().connection(stream, peer.ip().to_canonical(), pages));
         }
     }
 
-    fn page(&self, pages: Pages, request: &Request<Incoming>) -> Response<Body> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into());
+    async fn connection(self, stream: TcpStream, peer: IpAddr, pages: Pages) {
+        let quit = Quit::new(peer);
+        let service = service_fn(|request| self.page(pages, request, &quit));
+        let mut server = http1::Builder::new();
+        server
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT);
+        let connection = server.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        if let Err(error) = poll_fn(|context| connection.as_mut().poll(context)).await {
+            tracing::debug!(%error, "admin connection ended");
         }
-        match (request.uri().path(), pages) {
-            ("/healthz/ready", Pages::Readiness | Pages::All) => self.readiness(),
-            ("/metrics" | "/stats/prometheus", Pages::Metrics | Pages::All) => {
-                text(StatusCode::OK, self.metrics.text(self.drain.open()))
+        // Only now has its answer been sent: the proxy may end at once.
+        if quit.asked() {
+            self.shutdown.cancel();
+        }
+    }
+
+    /// An error closes the connection without an answer.
+    async fn page(
+        &self,
+        pages: Pages,
+        request: Request<Incoming>,
+        quit: &Quit,
+    ) -> anyhow::Result<Response<Body>> {
+        let (path, headers) = (request.uri().path(), request.headers());
+        if matches!((path, pages), ("/quitquitquit", Pages::Application)) {
+            return Ok(quit.answer(request.method()));
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into());
+            refusal
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return Ok(refusal);
+        }
+        Ok(match (path, pages) {
+            ("/healthz/ready", Pages::Readiness | Pages::Own) => self.readiness(),
+            ("/metrics" | "/stats/prometheus", Pages::Application) => {
+                self.scraper.both(headers, request.uri().query()).await
             }
-            ("/config_dump", Pages::All) => text(StatusCode::OK, format!("{:#}\n", self.mesh.dump())),
+            ("/metrics" | "/stats/prometheus", Pages::Own) => self.scraper.own(headers),
+            ("/config_dump", Pages::Own) => text(StatusCode::OK, format!("{:#}\n", self.mesh.dump())),
+            (path, Pages::Application) => match self.prober.run(path, headers).await {
+                Some(Verdict::Status(status, line)) => text(status, format!("{line}\n")),
+                Some(Verdict::Undelivered(error)) => {
+                    tracing::warn!("{error:#}");
+                    return Err(error);
+                }
+                None => {
+                    let mut paths = vec!["/metrics", "/stats/prometheus", "/quitquitquit"];
+                    paths.extend(self.prober.paths());
+                    text(StatusCode::NOT_FOUND, format!("there are {}\n", paths.join(", ")))
+                }
+            },
             (_, Pages::Readiness) => text(StatusCode::NOT_FOUND, "there is /healthz/ready\n".into()),
-            (_, Pages::Metrics) => text(StatusCode::NOT_FOUND, "there is /metrics\n".into()),
-            (_, Pages::All) => text(
+            (_, Pages::Own) => text(
                 StatusCode::NOT_FOUND,
                 "there are /config_dump, /metrics and /healthz/ready\n".into(),
             ),
-        }
+        })
     }
 
     /// Ready once the control plane has spoken, and until the end begins.

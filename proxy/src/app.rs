@@ -96,6 +96,14 @@ impl Bound {
             .collect()
     }
 
+    /// The address of metrics, the application's probes and quitting.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn metrics(&self) -> std::io::Result<SocketAddr> {
+        self.metrics.local_addr()
+    }
+
     /// The address of the readiness probe.
     ///
     /// # Errors
@@ -125,11 +133,15 @@ impl Bound {
             metrics: metrics.clone(),
             application: application.clone(),
         };
-        let admin = Admin {
-            mesh: self.mesh.clone(),
-            drain: drain.clone(),
-            metrics: metrics.clone(),
-        };
+        // Who asks this proxy to quit ends this one, and not others of the same process.
+        let shutdown = shutdown.child_token();
+        let admin = Admin::new(
+            &self.config,
+            self.mesh.clone(),
+            drain.clone(),
+            metrics.clone(),
+            shutdown.clone(),
+        );
 
         // Dropped, and so ended, when the drain is over.
         let mut tasks = JoinSet::new();
@@ -153,8 +165,8 @@ impl Bound {
             );
             tasks.spawn(listen::accept(listener, original, take));
         }
-        tasks.spawn(admin.clone().serve(self.admin, Pages::All));
-        tasks.spawn(admin.clone().serve(self.metrics, Pages::Metrics));
+        tasks.spawn(admin.clone().serve(self.admin, Pages::Own));
+        tasks.spawn(admin.clone().serve(self.metrics, Pages::Application));
         tasks.spawn(admin.serve(self.readiness, Pages::Readiness));
         let (control_plane, mesh, wanted) = (self.config.control_plane, self.mesh.clone(), self.wanted);
         tasks.spawn(async move { discovery::run(control_plane, mesh, wanted, &metrics).await });

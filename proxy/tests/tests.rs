@@ -11,8 +11,13 @@ mod tests {
     mod discovery;
     mod drain;
     mod failures;
+    mod grpc_probes;
+    mod hooks;
     mod http1;
     mod http2;
+    mod probes;
+    mod quit;
     mod routing;
+    mod scrapes;
     mod tcp;
 }

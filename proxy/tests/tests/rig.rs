@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use outrigger_proxy::app;
 use outrigger_proxy::config::{Config, Listener};
+use outrigger_proxy::discovery;
 use outrigger_proxy::listen::OriginalDestination;
 use outrigger_proxy::mesh::Mesh;
+use outrigger_proxy::metrics::app::AppMetrics;
 use outrigger_proxy::probe::Probes;
 use outrigger_proxy::protocol::mesh::{InboundPort, Protocol, Service, Workload};
 use outrigger_proxy::protocol::{ENDPOINTS, SELF, SERVICE, WORKLOAD};
@@ -30,6 +32,8 @@ pub(crate) struct Proxy {
     pub(crate) outbound: SocketAddr,
     /// Where connections to the pod's application enter, if it has one.
     pub(crate) inbound: Option<SocketAddr>,
+    /// Where metrics, probes and quitting are.
+    pub(crate) metrics: SocketAddr,
     pub(crate) readiness: SocketAddr,
     pub(crate) mesh: Mesh,
     shutdown: CancellationToken,
@@ -113,24 +117,40 @@ impl Proxy {
             address,
             original: *original,
         };
-        let config = Config {
-            control_plane: control_plane.settings(),
+        Self::configured(Config {
             outbound: outbound.iter().map(listener).collect(),
             inbound: inbound.iter().map(listener).collect(),
-            admin: address,
-            metrics: address,
-            readiness: address,
-            drain: Duration::from_secs(30),
-            application: address.ip(),
-            probes: Probes::default(),
-            app_metrics: None,
-            classic: false,
+            ..config(control_plane.settings())
+        })
+    }
+
+    /// Beside an application on loopback, with what the injector says of it, and far from any control plane.
+    pub(crate) fn beside(probes: &str, app_metrics: Option<&str>) -> Self {
+        let nowhere = discovery::ControlPlane {
+            address: "127.0.0.1:0".into(),
+            ca_file: "/nowhere".into(),
+            token_file: "/nowhere".into(),
+            node: "default/client".into(),
         };
+        let destination = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::configured(Config {
+            outbound: vec![Listener {
+                address: destination,
+                original: OriginalDestination::Fixed(destination),
+            }],
+            probes: Probes::parse(probes, 15020).unwrap(),
+            app_metrics: app_metrics.map(|json| AppMetrics::parse(json, 15020).unwrap()),
+            ..config(nowhere)
+        })
+    }
+
+    fn configured(config: Config) -> Self {
         let bound = app::build(config).unwrap();
         let shutdown = CancellationToken::new();
         Self {
             outbound: bound.outbound().unwrap()[0],
             inbound: bound.inbound().unwrap().first().copied(),
+            metrics: bound.metrics().unwrap(),
             readiness: bound.readiness().unwrap(),
             mesh: bound.mesh(),
             running: tokio::spawn(bound.run(shutdown.clone())),
@@ -156,5 +176,23 @@ impl Proxy {
 
     pub(crate) fn is_running(&self) -> bool {
         !self.running.is_finished()
+    }
+}
+
+/// Any free ports on loopback, nothing to listen for yet, and nothing known of an application.
+fn config(control_plane: discovery::ControlPlane) -> Config {
+    let address = SocketAddr::from(([127, 0, 0, 1], 0));
+    Config {
+        control_plane,
+        outbound: Vec::new(),
+        inbound: Vec::new(),
+        admin: address,
+        metrics: address,
+        readiness: address,
+        drain: Duration::from_secs(30),
+        application: address.ip(),
+        probes: Probes::default(),
+        app_metrics: None,
+        classic: false,
     }
 }
