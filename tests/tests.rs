@@ -2,6 +2,7 @@
 
 mod admission;
 mod chart;
+mod corpus;
 mod demo;
 mod manifests;
 mod pods;
