@@ -7,7 +7,6 @@ mod metrics;
 mod review;
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +25,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use events::{Events, Writer};
 pub use metrics::Metrics;
 
-use crate::control::world::World;
-use crate::inject::{self, Refusal};
+use crate::control::world::{Namespace, World};
+use crate::inject;
 use crate::settings::Settings;
 use review::Review;
 
@@ -171,19 +170,16 @@ async fn decide(webhook: &Webhook, review: &Review, deadline: Instant) -> Value 
         let message = "request.namespace is missing; it must be the pod's namespace".into();
         return refuse(StatusCode::BAD_REQUEST, "no_namespace", message);
     }
-    let Some(labels) = namespace_labels(webhook, namespace, deadline).await else {
+    let Some(home) = home(webhook, namespace, deadline).await else {
         let message = format!("the injector does not know the namespace {namespace} yet; try again");
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "namespace_unknown", message);
     };
-    let injection = match inject::inject(review.pod(), namespace, &labels, &webhook.settings) {
+    let injection = match inject::inject(review.pod(), &(&home).into(), &webhook.settings) {
         Ok(injection) => injection,
         Err(refusal) => {
-            let reason = match refusal {
-                Refusal::Malformed { .. } => "malformed_pod",
-                Refusal::NameTaken { .. } => "name_taken",
-            };
             tell(webhook, review, &refusal.to_string());
-            return refuse(StatusCode::UNPROCESSABLE_ENTITY, reason, refusal.to_string());
+            let code = StatusCode::UNPROCESSABLE_ENTITY;
+            return refuse(code, refusal.code(), refusal.to_string());
         }
     };
     let reason = injection.reason.code();
@@ -220,17 +216,13 @@ fn tell(webhook: &Webhook, review: &Review, why: &str) {
     }
 }
 
-/// The labels of a namespace, which is waited for if it is not known yet.
-async fn namespace_labels(
-    webhook: &Webhook,
-    namespace: &str,
-    deadline: Instant,
-) -> Option<BTreeMap<String, String>> {
+/// A namespace, which is waited for if it is not known yet.
+async fn home(webhook: &Webhook, namespace: &str, deadline: Instant) -> Option<Namespace> {
     let mut world = webhook.world.clone();
-    let known = world.wait_for(|world| world.namespace_labels(namespace).is_some());
+    let known = world.wait_for(|world| world.namespace(namespace).is_some());
     let patience = deadline.min(Instant::now() + NAMESPACE_PATIENCE);
     let world = tokio::time::timeout_at(patience, known).await.ok()?.ok()?;
-    world.namespace_labels(namespace).cloned()
+    world.namespace(namespace).cloned()
 }
 
 #[cfg(test)]

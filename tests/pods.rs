@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 
 use clap::{Args, Command};
 use json_patch::Patch;
-use outrigger::inject::{Injection, Reason, Refusal, inject};
+use outrigger::inject::{Injection, Namespace, Reason, Refusal, inject, undo};
 use outrigger::settings::Settings;
 use outrigger_proxy::config::RunArgs;
 use outrigger_proxy::init::InitArgs;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// What a field can be before injection: absent, null, empty or with something in it.
 fn variants(empty: Value, full: Value) -> [Option<Value>; 4] {
@@ -54,7 +54,12 @@ fn pods() -> Vec<Value> {
 
 fn decided(pod: &Value) -> Result<Injection, Refusal> {
     let enabled = BTreeMap::from([("istio-injection".to_string(), "enabled".to_string())]);
-    inject(pod, "shop", &enabled, &Settings::default())
+    let namespace = Namespace {
+        name: "shop",
+        labels: &enabled,
+        uid_range: None,
+    };
+    inject(pod, &namespace, &Settings::default())
 }
 
 fn applied(pod: &Value, patch: &Patch) -> Value {
@@ -73,55 +78,12 @@ fn injected(pod: &Value) -> Value {
     applied(pod, &answer.patch)
 }
 
-/// Undoes an injection from nothing but what the status annotation says.
+/// The pod without what its status says was done to it.
 fn undone(pod: &Value) -> Value {
     let mut pod = pod.clone();
-    let text = pod["metadata"]["annotations"]["outrigger.dev/status"]
-        .as_str()
-        .expect("a status");
-    let status: Value = serde_json::from_str(text).expect("JSON");
-    let names = |field: &str| status[field].as_array().expect("a list").clone();
-    for (parent, field) in [("spec", "initContainers"), ("spec", "volumes")] {
-        let list = pod[parent][field].as_array_mut().expect("a list");
-        list.retain(|item| !names(field).contains(&item["name"]));
-    }
-    for field in ["labels", "annotations"] {
-        for key in names(field) {
-            pod["metadata"][field]
-                .as_object_mut()
-                .expect("a map")
-                .shift_remove(key.as_str().expect("a key"));
-        }
-    }
-    pod["metadata"]["annotations"]
-        .as_object_mut()
-        .expect("a map")
-        .shift_remove("outrigger.dev/status");
-    for pointer in names("created") {
-        let (parent, key) = pointer
-            .as_str()
-            .expect("a pointer")
-            .rsplit_once('/')
-            .expect("a pointer");
-        let parent = pod
-            .pointer_mut(parent)
-            .and_then(Value::as_object_mut)
-            .expect("the parent of what was created");
-        parent.shift_remove(key).expect("what was created");
-    }
+    let undo = undo(&pod).expect("a pod").expect("a status");
+    undo.apply(&mut pod);
     pod
-}
-
-/// A pod as the API server understands it: null is absent.
-fn without_nulls(pod: &Value) -> Value {
-    let Value::Object(map) = pod else {
-        return pod.clone();
-    };
-    let present = map.iter().filter(|(_, value)| !value.is_null());
-    present
-        .map(|(key, value)| (key.clone(), without_nulls(value)))
-        .collect::<Map<_, _>>()
-        .into()
 }
 
 #[test]
@@ -129,7 +91,7 @@ fn injecting_can_be_undone_exactly() {
     for pod in pods() {
         let undone = undone(&injected(&pod));
         // Text, so that the order counts too.
-        assert_eq!(undone.to_string(), without_nulls(&pod).to_string(), "{pod}");
+        assert_eq!(undone.to_string(), pod.to_string());
     }
 }
 
@@ -179,8 +141,9 @@ fn a_patch_only_adds_and_only_what_is_missing() {
     for pod in pods() {
         let patch = serde_json::to_value(injection(&pod).patch).expect("JSON");
         for operation in patch.as_array().expect("operations") {
-            assert_eq!(operation["op"], "add");
             let path = operation["path"].as_str().expect("a path");
+            let null = pod.pointer(path).is_some_and(Value::is_null);
+            assert_eq!(operation["op"], if null { "replace" } else { "add" }, "{path}");
             let index = path
                 .rsplit('/')
                 .next()
@@ -204,6 +167,9 @@ fn keys_are_escaped() {
     let expected = [
         "/metadata/labels/service.istio.io~1canonical-revision",
         "/metadata/annotations/kubectl.kubernetes.io~1default-container",
+        "/metadata/annotations/prometheus.io~1scrape",
+        "/metadata/annotations/prometheus.io~1port",
+        "/metadata/annotations/prometheus.io~1path",
         "/metadata/annotations/outrigger.dev~1status",
         "/spec/initContainers",
         "/spec/volumes",
@@ -237,14 +203,19 @@ proxy: {image: 'example.org/proxy:2', uid: 4000, drainSeconds: 7, logLevel: debu
     let settings = Settings::parse(text).expect("settings");
     let labels = BTreeMap::from([("istio.io/rev".to_string(), "canary".to_string())]);
     let mut pod = pods().remove(0);
-    let answer = inject(&pod, "shop", &labels, &settings).expect("an answer");
+    let namespace = Namespace {
+        name: "shop",
+        labels: &labels,
+        uid_range: None,
+    };
+    let answer = inject(&pod, &namespace, &settings).expect("an answer");
     json_patch::patch(&mut pod, &answer.patch).expect("the patch applies");
     let (init, proxy) = (
         &pod["spec"]["initContainers"][0],
         &pod["spec"]["initContainers"][1],
     );
     assert_eq!(init["image"], "example.org/proxy:2");
-    assert_eq!(init["args"][2], "4000");
+    assert_eq!(init["args"][1], "--proxy-uid=4000");
     assert_eq!(proxy["imagePullPolicy"], "Never");
     assert_eq!(proxy["securityContext"]["runAsUser"], 4000);
     assert_eq!(proxy["securityContext"]["runAsGroup"], 4000);
@@ -264,10 +235,12 @@ fn the_proxy_takes_what_its_containers_say() {
 }
 
 fn the_proxy_takes(pod: &Value) {
-    let (init, proxy) = (
-        &pod["spec"]["initContainers"][0],
-        &pod["spec"]["initContainers"][1],
-    );
+    let container = |name: &str| {
+        let lists = ["initContainers", "containers"].map(|list| pod["spec"][list].as_array());
+        let mut containers = lists.into_iter().flatten().flatten();
+        containers.find(|it| it["name"] == name).expect(name).clone()
+    };
+    let (init, proxy) = (container("outrigger-init"), container("outrigger-proxy"));
     let args = init["args"]
         .as_array()
         .expect("a list")

@@ -7,7 +7,7 @@ mod objects;
 mod rule;
 mod services;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use ipnet::IpNet;
 
@@ -27,7 +27,7 @@ pub struct World {
     pub cluster_domain: String,
     /// Where an address of the mesh can be.
     pub mesh_ranges: Vec<IpNet>,
-    namespaces: HashMap<String, BTreeMap<String, String>>,
+    namespaces: HashMap<String, Namespace>,
     pods: HashMap<Key, Pod>,
     services: Services,
     virtual_services: Rules<VirtualServiceSpec>,
@@ -58,8 +58,8 @@ impl World {
         }
     }
 
-    /// The labels of a namespace, or `None` if it is not known (yet).
-    pub fn namespace_labels(&self, name: &str) -> Option<&BTreeMap<String, String>> {
+    /// A namespace, or `None` if it is not known (yet).
+    pub fn namespace(&self, name: &str) -> Option<&Namespace> {
         self.namespaces.get(name)
     }
 
@@ -162,7 +162,7 @@ impl World {
     fn insert(&mut self, object: Object, change: &mut Change) {
         match object {
             Object::Namespace(namespace) => {
-                self.namespaces.insert(namespace.name, namespace.labels);
+                self.namespaces.insert(namespace.name.clone(), namespace);
             }
             Object::Pod(pod) => {
                 let old = self.pods.get(&pod.key);

@@ -7,13 +7,14 @@ pub(super) const NAME: &str = "service.istio.io/canonical-name";
 pub(super) const REVISION: &str = "service.istio.io/canonical-revision";
 
 /// The canonical labels that the pod does not have yet.
-pub(super) fn labels(pod: &Pod, workload: Option<&str>) -> Vec<(&'static str, String)> {
+pub(super) fn labels(pod: &Pod, workload: Option<&str>) -> Vec<(String, String)> {
     let labels = [
         (NAME, canonical_name(pod, workload)),
         (REVISION, canonical_revision(pod)),
     ];
     let missing = |(key, value): &(&str, String)| pod.label(key).is_none() && !value.is_empty();
-    labels.into_iter().filter(missing).collect()
+    let labels = labels.into_iter().filter(missing);
+    labels.map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// Istio's rule: the first of the labels app.kubernetes.io/name and app, else the workload's name.
@@ -71,7 +72,8 @@ mod tests {
 
     fn check(pod: Value, workload: Option<&str>, name: &str, revision: &str) {
         let view = Pod::read(&pod, "").expect("a pod");
-        let expected = vec![(NAME, name.to_string()), (REVISION, revision.to_string())];
+        let expected =
+            [(NAME, name), (REVISION, revision)].map(|(key, value)| (key.to_owned(), value.to_owned()));
         assert_eq!(labels(&view, workload), expected, "{pod}");
     }
 

@@ -1,12 +1,11 @@
 //! Inject or skip, and why: one table, the first rule that holds decides.
 //! Before it: `pod`. After it: `reason` (how the answer reads) and, when it is to inject, `sidecar`.
 
-use std::collections::BTreeMap;
-
+use super::Namespace;
 use super::pod::Pod;
 use super::reason::Reason;
 use super::status::Status;
-use crate::settings::Injection;
+use crate::settings::{Injection, Policy};
 
 /// Istio's namespace label, `enabled` or `disabled`.
 const NAMESPACE_LABEL: &str = "istio-injection";
@@ -20,8 +19,7 @@ const OTHER_SIDECARS: [&str; 2] = ["istio-proxy", "linkerd-proxy"];
 /// All that a decision is made from.
 pub(super) struct Subject<'a> {
     pub(super) pod: &'a Pod<'a>,
-    pub(super) namespace: &'a str,
-    pub(super) namespace_labels: &'a BTreeMap<String, String>,
+    pub(super) namespace: &'a Namespace<'a>,
     pub(super) injection: &'a Injection,
 }
 
@@ -29,8 +27,9 @@ type Holds = fn(&Subject) -> bool;
 
 /// The precedence table. The order among labels is that of Istio's webhook selectors and of its injector:
 /// `istio-injection` beats `istio.io/rev`, a namespace that says no beats a pod that says yes, a pod's own "no" beats
-/// its namespace's yes, and a namespace with any of the two labels takes no advice from the pod's `istio.io/rev`.
-const PRECEDENCE: [(Reason, Holds); 14] = [
+/// its namespace's yes, and a namespace with any of the two labels takes no advice from the pod's `istio.io/rev`. The
+/// selectors and the policy come last, never before always, and only for pods that say nothing themselves.
+const PRECEDENCE: [(Reason, Holds); 19] = [
     (Reason::MirrorPod, |it| {
         it.pod.annotation("kubernetes.io/config.mirror").is_some()
     }),
@@ -38,7 +37,7 @@ const PRECEDENCE: [(Reason, Holds); 14] = [
         it.injection
             .ignored_namespaces
             .iter()
-            .any(|name| name == it.namespace)
+            .any(|name| name == it.namespace.name)
     }),
     (Reason::AlreadyInjected, |it| Status::read(it.pod).is_some()),
     (Reason::NamespaceDisabled, |it| {
@@ -53,15 +52,28 @@ const PRECEDENCE: [(Reason, Holds); 14] = [
     }),
     (Reason::NotSelected, |it| !it.selected()),
     (Reason::HostNetwork, |it| it.pod.host_network),
+    (Reason::Windows, |it| it.pod.runs_windows()),
     (Reason::OtherSidecar, |it| {
         it.pod
             .all_containers()
             .any(|(_, name)| OTHER_SIDECARS.contains(&name))
     }),
+    (Reason::NeverSelector, |it| {
+        it.pod_wish().is_none() && it.injection.never_inject_selector.matches(it.pod.labels())
+    }),
+    (Reason::AlwaysSelector, |it| {
+        it.pod_wish().is_none() && it.injection.always_inject_selector.matches(it.pod.labels())
+    }),
+    (Reason::PolicyDisabled, |it| {
+        !it.pod_asks() && it.injection.policy == Policy::Disabled
+    }),
     (Reason::NamespaceLabel, |it| it.namespace_label().is_some()),
     (Reason::NamespaceRevision, |it| it.namespace_revision().is_some()),
     (Reason::PodRevision, |it| it.revision().is_some()),
     (Reason::PodLabel, |it| it.pod.label(POD_LABEL).is_some()),
+    (Reason::NamespaceDefault, |it| {
+        it.injection.enable_namespaces_by_default
+    }),
 ];
 
 /// The first rule of the table that holds.
@@ -74,11 +86,11 @@ pub(super) fn decide(subject: &Subject) -> Reason {
 
 impl<'a> Subject<'a> {
     fn namespace_label(&self) -> Option<&'a str> {
-        self.namespace_labels.get(NAMESPACE_LABEL).map(String::as_str)
+        self.namespace.labels.get(NAMESPACE_LABEL).map(String::as_str)
     }
 
     fn namespace_revision(&self) -> Option<&'a str> {
-        self.namespace_labels.get(REVISION_LABEL).map(String::as_str)
+        self.namespace.labels.get(REVISION_LABEL).map(String::as_str)
     }
 
     /// Whether the pod itself wants to be in, whatever its namespace says.
@@ -111,6 +123,7 @@ impl<'a> Subject<'a> {
         self.namespace_label().is_some()
             || self.revision().is_some()
             || self.pod.label(POD_LABEL) == Some("true")
+            || self.injection.enable_namespaces_by_default
     }
 }
 
@@ -118,7 +131,9 @@ impl<'a> Subject<'a> {
 mod tests {
     use super::super::warnings::warnings;
     use super::*;
+    use crate::settings::Settings;
     use serde_json::{Value, json};
+    use std::collections::BTreeMap;
 
     fn labels(text: &str) -> BTreeMap<String, String> {
         let pairs = text.split(' ').filter_map(|pair| pair.split_once('='));
@@ -133,15 +148,91 @@ mod tests {
     }
 
     fn reason(pod: &Value, namespace: &str, namespace_labels: &str) -> (Reason, Option<String>) {
-        let (pod, injection) = (Pod::read(pod, "").expect("a pod"), Injection::default());
+        reason_by(pod, namespace, namespace_labels, &Injection::default())
+    }
+
+    fn reason_by(
+        pod: &Value,
+        name: &str,
+        namespace_labels: &str,
+        injection: &Injection,
+    ) -> (Reason, Option<String>) {
+        let (pod, labels) = (Pod::read(pod, "").expect("a pod"), labels(namespace_labels));
         let subject = Subject {
             pod: &pod,
-            namespace,
-            namespace_labels: &labels(namespace_labels),
-            injection: &injection,
+            namespace: &Namespace {
+                name,
+                labels: &labels,
+                uid_range: None,
+            },
+            injection,
         };
         let reason = decide(&subject);
-        (reason, warnings(&subject, reason, 1337).pop())
+        (reason, warnings(&subject, reason).pop())
+    }
+
+    #[test]
+    fn selectors_and_policy_are_for_pods_that_say_nothing() {
+        use Reason::*;
+        let (enabled, disabled) = ("istio-injection=enabled", "istio-injection=disabled");
+        let (asks, out) = ("sidecar.istio.io/inject=true", "sidecar.istio.io/inject=false");
+        let never = "neverInjectSelector: [{matchLabels: {batch: 'yes'}}]";
+        let always =
+            "policy: disabled, alwaysInjectSelector: [{matchExpressions: [{key: web, operator: Exists}]}]";
+        let both =
+            "neverInjectSelector: [{matchLabels: {a: b}}], alwaysInjectSelector: [{matchLabels: {a: b}}]";
+        let by_default = "enableNamespacesByDefault: true";
+        // settings, namespace's labels, pod's labels, reason, whether the owner is told
+        let table = [
+            (never, enabled, "batch=yes", NeverSelector, false),
+            (never, enabled, "batch=no", NamespaceLabel, false),
+            (
+                never,
+                enabled,
+                "batch=yes sidecar.istio.io/inject=true",
+                NamespaceLabel,
+                false,
+            ),
+            (never, "", "batch=yes", NotSelected, false),
+            (
+                "neverInjectSelector: [{}]",
+                enabled,
+                "batch=yes",
+                NamespaceLabel,
+                false,
+            ),
+            (always, enabled, "web=1", AlwaysSelector, false),
+            (
+                always,
+                enabled,
+                "web=1 sidecar.istio.io/inject=false",
+                PodDisabled,
+                false,
+            ),
+            (always, enabled, "", PolicyDisabled, false),
+            (always, enabled, asks, NamespaceLabel, false),
+            (always, "", "web=1", NotSelected, false),
+            (both, enabled, "a=b", NeverSelector, false),
+            (
+                "policy: disabled",
+                "",
+                "istio.io/rev=outrigger",
+                PodRevision,
+                false,
+            ),
+            (by_default, "", "", NamespaceDefault, false),
+            (by_default, "", out, PodDisabled, false),
+            (by_default, disabled, "", NamespaceDisabled, false),
+            (by_default, "istio.io/rev=canary", "", OtherRevision, false),
+            (by_default, enabled, "", NamespaceLabel, false),
+        ];
+        for (settings, namespace, pod_labels, expected, told) in table {
+            let settings = Settings::parse(&format!("injection: {{{settings}}}")).expect("settings");
+            let pod = pod(pod_labels, "");
+            let (found, warning) = reason_by(&pod, "shop", namespace, &settings.injection);
+            let case = format!("namespace {namespace:?} labels {pod_labels:?}");
+            assert_eq!((found, warning.is_some()), (expected, told), "{case}");
+        }
     }
 
     #[test]
@@ -160,9 +251,9 @@ mod tests {
             (enabled, inject, "", NamespaceLabel, false),
             (enabled, out, "", PodDisabled, false),
             (enabled, "", out, PodDisabled, false),
-            (enabled, inject, out, NamespaceLabel, false),
+            (enabled, inject, out, NamespaceLabel, true),
             (enabled, out, inject, PodDisabled, false),
-            (enabled, other, "", NamespaceLabel, false),
+            (enabled, other, "", NamespaceLabel, true),
             (enabled, "sidecar.istio.io/inject=yes", "", InvalidValue, true),
             (enabled, "sidecar.istio.io/inject=", "", NamespaceLabel, false),
             (enabled_other, "", "", NamespaceLabel, false),
@@ -172,7 +263,7 @@ mod tests {
             ("istio-injection=on", "", "", NamespaceDisabled, false),
             (ours, "", "", NamespaceRevision, false),
             (ours, out, "", PodDisabled, false),
-            (ours, other, "", NamespaceRevision, false),
+            (ours, other, "", NamespaceRevision, true),
             (other, "", "", OtherRevision, false),
             (other, inject, "", OtherRevision, true),
             (other, ours, "", OtherRevision, true),
@@ -217,6 +308,19 @@ mod tests {
                 "shop",
                 enabled,
                 NamespaceLabel,
+            ),
+            (json!({"/spec/os": {"name": "windows"}}), "shop", enabled, Windows),
+            (
+                json!({"/spec/os": {"name": "linux"}}),
+                "shop",
+                enabled,
+                NamespaceLabel,
+            ),
+            (
+                json!({"/spec/nodeSelector": {"kubernetes.io/os": "windows"}}),
+                "shop",
+                enabled,
+                Windows,
             ),
             (istio, "shop", enabled, OtherSidecar),
             (linkerd, "shop", enabled, OtherSidecar),

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::pod::Pod;
-use super::{Refusal, consider};
+use super::{Namespace, Refusal, consider};
 use crate::settings::Settings;
 use document::Document;
 use workload::Workload;
@@ -158,11 +158,16 @@ impl File<'_> {
         let template = workload.template(object)?;
         let enabled = BTreeMap::from([("istio-injection".to_string(), "enabled".to_string())]);
         let pod = Pod::read(template, workload.path)?;
+        let namespace = Namespace {
+            name: &workload.namespace,
+            labels: &enabled,
+            uid_range: None,
+        };
         let injection = consider(
+            template,
             &pod,
             workload.owner.as_deref(),
-            &workload.namespace,
-            &enabled,
+            &namespace,
             self.settings,
         )?;
         let because = injection.reason.because();

@@ -1,73 +1,106 @@
-//! The explicit RFC 6902 operations that write a `Sidecar` into a pod: only additions, nothing reordered, and a parent is
-//! created only where it is absent. Before it: `sidecar`. After it: the API server, or `manifest`, applies them.
+//! The explicit RFC 6902 operations that do to a pod what a `Sidecar` says: nothing is reordered, nothing is changed but what
+//! the status lists, and a parent is created only where it is absent. Before it: `sidecar` and `status`. After it: the API
+//! server, or `manifest`, applies them.
 
-use json_patch::{AddOperation, Patch, PatchOperation, jsonptr::PointerBuf};
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation};
 use serde_json::{Map, Value};
 
+use super::place;
 use super::pod::Pod;
-use super::sidecar::Sidecar;
+use super::sidecar::{Addition, Replacement, Sidecar};
 
 /// The operations, with paths from the top of the pod.
-pub(super) fn patch(pod: &Pod, sidecar: &Sidecar) -> Patch {
+pub(super) fn patch(raw: &Value, pod: &Pod, sidecar: &Sidecar) -> Patch {
     let mut operations = vec![];
     if pod.metadata.is_none() {
-        operations.push(add(&["metadata"], Value::Object(Map::new())));
+        operations.push(parent(raw, &["metadata"], Value::Object(Map::new())));
     }
-    entries(&mut operations, "labels", pod.labels, &sidecar.labels);
-    entries(
-        &mut operations,
-        "annotations",
-        pod.annotations,
-        &sidecar.annotations,
-    );
-    match pod.init_containers {
-        None => operations.push(add(
-            &["spec", "initContainers"],
-            sidecar.init_containers.clone().into(),
-        )),
-        Some(_) => operations.extend((0..).zip(&sidecar.init_containers).map(|(index, container)| {
-            add(
-                &["spec", "initContainers", &format!("{index}")],
-                container.clone(),
-            )
-        })),
+    for (field, present, added) in [
+        ("labels", pod.labels, &sidecar.labels),
+        ("annotations", pod.annotations, &sidecar.annotations),
+    ] {
+        operations.extend(entries(raw, field, present.is_some(), added));
     }
-    match pod.volumes {
-        None => operations.push(add(&["spec", "volumes"], sidecar.volumes.clone().into())),
-        Some(_) => operations.extend(
-            sidecar
-                .volumes
-                .iter()
-                .map(|volume| add(&["spec", "volumes", "-"], volume.clone())),
-        ),
+    operations.extend(replacements(raw, &sidecar.replaced));
+    let mut taken: Vec<_> = sidecar.taken.iter().map(|it| (it.list, it.index)).collect();
+    taken.sort_unstable();
+    operations.extend(taken.iter().rev().map(|(list, index)| {
+        let path = PointerBuf::from_tokens(["spec", list, &index.to_string()]);
+        PatchOperation::Remove(RemoveOperation { path })
+    }));
+    for (list, present) in [
+        ("initContainers", pod.init_containers.is_some()),
+        ("containers", true),
+    ] {
+        let additions = sidecar.containers.iter().filter(|it| it.list == list);
+        let additions =
+            additions.map(|Addition { index, container, .. }| (index.to_string(), container.clone()));
+        operations.extend(items(raw, list, present, additions));
     }
+    let volumes = sidecar
+        .volumes
+        .iter()
+        .map(|volume| ("-".to_owned(), volume.clone()));
+    operations.extend(items(raw, "volumes", pod.volumes.is_some(), volumes));
     Patch(operations)
 }
 
-fn entries(
-    operations: &mut Vec<PatchOperation>,
+/// Values in the place of others. A place that is not there any more was taken out by somebody else.
+pub(super) fn replacements(raw: &Value, replaced: &[Replacement]) -> impl Iterator<Item = PatchOperation> {
+    replaced.iter().filter_map(|it| {
+        let path = place::pointer(raw, &it.at)?;
+        let value = it.now.clone();
+        Some(PatchOperation::Replace(ReplaceOperation { path, value }))
+    })
+}
+
+fn items(
+    raw: &Value,
     field: &str,
-    present: Option<&Map<String, Value>>,
-    added: &[(&'static str, String)],
-) {
-    let pairs = || {
-        added
-            .iter()
-            .map(|(key, value)| (*key, Value::String(value.clone())))
-    };
-    if added.is_empty() {
-        return;
+    present: bool,
+    added: impl Iterator<Item = (String, Value)>,
+) -> Vec<PatchOperation> {
+    if present {
+        return added
+            .map(|(index, item)| add(&["spec", field, &index], item))
+            .collect();
     }
-    match present {
-        None => {
-            let map: Map<String, Value> = pairs().map(|(key, value)| (key.to_string(), value)).collect();
-            operations.push(add(&["metadata", field], map.into()));
-        }
-        Some(_) => operations.extend(pairs().map(|(key, value)| add(&["metadata", field, key], value))),
+    let list: Vec<_> = added.map(|(_, item)| item).collect();
+    match list.is_empty() {
+        true => vec![],
+        false => vec![parent(raw, &["spec", field], list.into())],
     }
 }
 
-fn add(path: &[&str], value: Value) -> PatchOperation {
+fn entries(raw: &Value, field: &str, present: bool, added: &[(String, String)]) -> Vec<PatchOperation> {
+    let pairs = added
+        .iter()
+        .map(|(key, value)| (key, Value::String(value.clone())));
+    if present {
+        return pairs
+            .map(|(key, value)| add(&["metadata", field, key], value))
+            .collect();
+    }
+    match added.is_empty() {
+        true => vec![],
+        false => {
+            let map: Map<String, Value> = pairs.map(|(key, value)| (key.clone(), value)).collect();
+            vec![parent(raw, &["metadata", field], map.into())]
+        }
+    }
+}
+
+/// A parent that is not there: added, or in the place of a null.
+fn parent(raw: &Value, path: &[&str], value: Value) -> PatchOperation {
+    let path = PointerBuf::from_tokens(path.iter().copied());
+    match raw.pointer(path.as_str()) {
+        None => PatchOperation::Add(AddOperation { path, value }),
+        Some(_) => PatchOperation::Replace(ReplaceOperation { path, value }),
+    }
+}
+
+pub(super) fn add(path: &[&str], value: Value) -> PatchOperation {
     // `from_tokens` escapes the `/` and `~` of label and annotation keys.
     let path = PointerBuf::from_tokens(path.iter().copied());
     PatchOperation::Add(AddOperation { path, value })

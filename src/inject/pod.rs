@@ -10,6 +10,8 @@ pub(super) struct Pod<'a> {
     /// The path of this pod in the object that it comes from, such as `spec.template`; empty for a Pod.
     pub(super) at: String,
     pub(super) metadata: Option<&'a Map<String, Value>>,
+    /// Whether `metadata` is there, as null.
+    pub(super) metadata_is_null: bool,
     pub(super) labels: Option<&'a Map<String, Value>>,
     pub(super) annotations: Option<&'a Map<String, Value>>,
     pub(super) spec: &'a Map<String, Value>,
@@ -43,6 +45,7 @@ impl<'a> Pod<'a> {
         Ok(Self {
             at: at.into(),
             metadata,
+            metadata_is_null: top.get("metadata").is_some_and(Value::is_null),
             labels: within("labels")?,
             annotations: within("annotations")?,
             spec,
@@ -53,12 +56,28 @@ impl<'a> Pod<'a> {
         })
     }
 
+    /// A field's path in the object that the pod comes from.
+    pub(super) fn path(&self, field: &str) -> String {
+        join(&self.at, field)
+    }
+
     pub(super) fn label(&self, key: &str) -> Option<&'a str> {
         self.labels?.get(key)?.as_str()
     }
 
     pub(super) fn annotation(&self, key: &str) -> Option<&'a str> {
         self.annotations?.get(key)?.as_str()
+    }
+
+    pub(super) fn labels(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let labels = self.labels.into_iter().flatten();
+        labels.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+    }
+
+    /// Whether it says that it is for Windows: `spec.os`, or the well-known node label.
+    pub(super) fn runs_windows(&self) -> bool {
+        let text = |field: &str, key: &str| self.spec.get(field)?.get(key)?.as_str();
+        text("os", "name") == Some("windows") || text("nodeSelector", "kubernetes.io/os") == Some("windows")
     }
 
     /// All containers with their paths, init containers first.

@@ -24,6 +24,14 @@ pub enum Reason {
     HostNetwork,
     /// Another mesh's proxy is in the pod.
     OtherSidecar,
+    /// The pod runs on Windows, which has no iptables.
+    Windows,
+    /// The settings' `neverInjectSelector` matches the pod.
+    NeverSelector,
+    /// The settings' policy leaves pods alone that do not ask.
+    PolicyDisabled,
+    /// The settings' `alwaysInjectSelector` matches the pod.
+    AlwaysSelector,
     /// The namespace has `istio-injection=enabled`.
     NamespaceLabel,
     /// The namespace has `istio.io/rev` with our revision.
@@ -32,6 +40,8 @@ pub enum Reason {
     PodLabel,
     /// The pod has `istio.io/rev` with our revision.
     PodRevision,
+    /// The settings take namespaces without a label for enabled ones.
+    NamespaceDefault,
 }
 
 impl Reason {
@@ -39,7 +49,12 @@ impl Reason {
     pub fn injects(self) -> bool {
         matches!(
             self,
-            Self::NamespaceLabel | Self::NamespaceRevision | Self::PodLabel | Self::PodRevision
+            Self::AlwaysSelector
+                | Self::NamespaceLabel
+                | Self::NamespaceRevision
+                | Self::PodLabel
+                | Self::PodRevision
+                | Self::NamespaceDefault
         )
     }
 
@@ -60,6 +75,11 @@ impl Reason {
             Self::NamespaceRevision => "namespace_revision",
             Self::PodLabel => "pod_label",
             Self::PodRevision => "pod_revision",
+            Self::NamespaceDefault => "namespace_default",
+            Self::Windows => "windows",
+            Self::NeverSelector => "never_selector",
+            Self::AlwaysSelector => "always_selector",
+            Self::PolicyDisabled => "policy_disabled",
         }
     }
 
@@ -82,6 +102,11 @@ impl Reason {
             Self::NamespaceRevision => "its namespace's label istio.io/rev names this revision",
             Self::PodLabel => "the pod has the label sidecar.istio.io/inject=true",
             Self::PodRevision => "the pod's label istio.io/rev names this revision",
+            Self::NamespaceDefault => "injection.enableNamespacesByDefault is set and nothing says otherwise",
+            Self::Windows => "it runs on Windows, which has no iptables",
+            Self::NeverSelector => "injection.neverInjectSelector matches its labels",
+            Self::AlwaysSelector => "injection.alwaysInjectSelector matches its labels",
+            Self::PolicyDisabled => "injection.policy is disabled and the pod does not ask",
         }
     }
 }

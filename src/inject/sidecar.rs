@@ -1,57 +1,134 @@
-//! What is added to a pod, as a value: two init containers, a volume, labels and annotations.
-//! Before it: `decide`. After it: `status`, which records it, and `patch`, which writes it.
+//! What is done to a pod, as a value: containers and volumes, labels and annotations, and what they take the place of.
+//! Before it: `options`. After it: `status`, which records it, and `patch`, which writes it.
 
-use serde_json::{Value, json};
+mod containers;
+mod declared;
+mod metrics;
+mod probes;
 
-use super::pod::Pod;
-use super::{Refusal, canonical, status};
+use serde_json::{Map, Value};
+
+use super::options::Options;
+use super::pod::{Pod, name};
+use super::{Refusal, canonical};
 use crate::settings::Settings;
+pub(super) use containers::variable;
 
 /// The container that sets up iptables and exits.
 pub(super) const INIT: &str = "outrigger-init";
-/// The container that is the proxy: a native sidecar (an init container that keeps running, Kubernetes 1.29).
+/// The container that is the proxy.
 pub(super) const PROXY: &str = "outrigger-proxy";
 /// The volume with the bound token and the control plane's certificate authority.
 pub(super) const VOLUME: &str = "outrigger-credentials";
+/// Where the proxy has it.
+pub(super) const CREDENTIALS: &str = "/var/run/secrets/outrigger";
+/// The proxy's variable with the probes of the application.
+pub(super) const PROBES: &str = "OUTRIGGER_PROBES";
 
-const BINARY: &str = "/usr/local/bin/outrigger-proxy";
-const CREDENTIALS: &str = "/var/run/secrets/outrigger";
 const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 const METRICS_PORT: u16 = 15020;
 const READINESS_PORT: u16 = 15021;
 
-/// What is added to one pod.
+/// What is done to one pod.
+#[derive(Default)]
 pub(super) struct Sidecar {
-    /// In front of the pod's own init containers, in this order.
-    pub(super) init_containers: Vec<Value>,
+    /// Containers that the author wrote under the proxy's name, which come out before anything is added.
+    pub(super) taken: Vec<Taken>,
+    /// Containers to add, in this order; the place counts those that were added before.
+    pub(super) containers: Vec<Addition>,
     pub(super) volumes: Vec<Value>,
-    pub(super) labels: Vec<(&'static str, String)>,
-    pub(super) annotations: Vec<(&'static str, String)>,
+    pub(super) labels: Vec<(String, String)>,
+    pub(super) annotations: Vec<(String, String)>,
+    pub(super) replaced: Vec<Replacement>,
+    /// What the pod's owner should hear.
+    pub(super) warnings: Vec<String>,
 }
 
-/// Says what to add. `workload` names the workload whose template this is, where the pod itself has no owner yet.
-pub(super) fn sidecar(pod: &Pod, workload: Option<&str>, settings: &Settings) -> Result<Sidecar, Refusal> {
+/// A container to add.
+pub(super) struct Addition {
+    /// `containers` or `initContainers`.
+    pub(super) list: &'static str,
+    pub(super) index: usize,
+    pub(super) container: Value,
+}
+
+/// A container to take out.
+pub(super) struct Taken {
+    /// `containers` or `initContainers`.
+    pub(super) list: &'static str,
+    pub(super) index: usize,
+    pub(super) container: Value,
+}
+
+/// A value that takes the place of another.
+pub(super) struct Replacement {
+    /// Where: fields with dots between them, and in brackets a container's name or an annotation's key.
+    pub(super) at: String,
+    pub(super) was: Value,
+    pub(super) now: Value,
+}
+
+/// Says what to do. `workload` names the workload whose template this is, where the pod itself has no owner yet.
+pub(super) fn sidecar(
+    pod: &Pod,
+    workload: Option<&str>,
+    options: &Options,
+    settings: &Settings,
+) -> Result<Sidecar, Refusal> {
     refuse_taken_names(pod)?;
-    let mut added = Sidecar {
-        init_containers: vec![init_container(settings), proxy_container(settings)],
-        volumes: vec![volume()],
+    let mut sidecar = Sidecar {
         labels: canonical::labels(pod, workload),
-        annotations: vec![],
+        ..Sidecar::default()
     };
     if pod.annotation(DEFAULT_CONTAINER).is_none() {
-        let first = super::pod::name(&pod.containers[0]).to_string();
-        added.annotations.push((DEFAULT_CONTAINER, first));
+        let application = pod.containers.iter().find(|container| name(container) != PROXY);
+        let application = application.map(|container| name(container).to_owned());
+        sidecar
+            .annotations
+            .extend(application.map(|name| (DEFAULT_CONTAINER.to_owned(), name)));
     }
-    added
-        .annotations
-        .push((status::ANNOTATION, status::record(pod, &added, settings)));
-    Ok(added)
+    let probes = match options.rewrite_probes {
+        true => probes::rewrite(pod, options.native, options.hold, &mut sidecar),
+        false => Map::new(),
+    };
+    let metrics = metrics::merge(pod, options, &mut sidecar);
+    let proxy = containers::proxy(options, settings, &probes, metrics);
+    let (proxy, taken) = declared::merge(proxy, options, &mut sidecar.warnings);
+    sidecar.taken.extend(taken);
+    place(
+        pod,
+        options,
+        containers::init(options, settings),
+        proxy,
+        &mut sidecar,
+    );
+    sidecar.volumes.push(containers::credentials());
+    sidecar.volumes.extend(options.volumes.iter().cloned());
+    Ok(sidecar)
+}
+
+/// Native: in front of all, so that the author's own init containers have a network. Ordinary: iptables last of the init
+/// containers, which have none through a proxy that does not run yet; and the proxy first, if the others wait for it.
+fn place(pod: &Pod, options: &Options, init: Value, proxy: Value, sidecar: &mut Sidecar) {
+    let left = |list: &str, all: usize| all - sidecar.taken.iter().filter(|it| it.list == list).count();
+    let init_containers = left("initContainers", pod.init_containers.unwrap_or_default().len());
+    let containers = left("containers", pod.containers.len());
+    let at = |list, index, container| Addition {
+        list,
+        index,
+        container,
+    };
+    sidecar.containers = match (options.native, options.hold) {
+        (true, _) => vec![at("initContainers", 0, init), at("initContainers", 1, proxy)],
+        (false, hold) => vec![
+            at("initContainers", init_containers, init),
+            at("containers", if hold { 0 } else { containers }, proxy),
+        ],
+    };
 }
 
 fn refuse_taken_names(pod: &Pod) -> Result<(), Refusal> {
-    let containers = pod
-        .all_containers()
-        .filter(|(_, name)| [INIT, PROXY].contains(name));
+    let containers = pod.all_containers().filter(|(_, name)| *name == INIT);
     let volumes = pod.all_volumes().filter(|(_, name)| *name == VOLUME);
     let containers = containers.map(|taken| ("container", taken));
     match containers.chain(volumes.map(|taken| ("volume", taken))).next() {
@@ -64,144 +141,10 @@ fn refuse_taken_names(pod: &Pod) -> Result<(), Refusal> {
     }
 }
 
-/// Programs iptables, for which it has to be root with two capabilities; all else is taken from it.
-fn init_container(settings: &Settings) -> Value {
-    let proxy = &settings.proxy;
-    json!({
-        "name": INIT,
-        "image": proxy.image,
-        "imagePullPolicy": proxy.image_pull_policy,
-        "command": [BINARY],
-        "args": [
-            "init",
-            "--proxy-uid", proxy.uid.to_string(),
-            "--outbound-port", "15001",
-            "--inbound-port", "15006",
-            "--exclude-inbound-ports", format!("{METRICS_PORT},{READINESS_PORT}"),
-        ],
-        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
-        "securityContext": {
-            "allowPrivilegeEscalation": false,
-            "capabilities": {"add": ["NET_ADMIN", "NET_RAW"], "drop": ["ALL"]},
-            "privileged": false,
-            "readOnlyRootFilesystem": true,
-            "runAsGroup": 0,
-            "runAsNonRoot": false,
-            "runAsUser": 0,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-    })
-}
-
-fn proxy_container(settings: &Settings) -> Value {
-    let proxy = &settings.proxy;
-    let ready = json!({"path": "/healthz/ready", "port": READINESS_PORT});
-    let field = |path: &str| json!({"fieldRef": {"fieldPath": path}});
-    json!({
-        "name": PROXY,
-        "image": proxy.image,
-        "imagePullPolicy": proxy.image_pull_policy,
-        "command": [BINARY],
-        "args": ["run"],
-        "restartPolicy": "Always",
-        "env": [
-            {"name": "POD_NAME", "valueFrom": field("metadata.name")},
-            {"name": "POD_NAMESPACE", "valueFrom": field("metadata.namespace")},
-            {"name": "OUTRIGGER_DISCOVERY_ADDRESS", "value": proxy.discovery_address},
-            {"name": "OUTRIGGER_CA_FILE", "value": format!("{CREDENTIALS}/ca.pem")},
-            {"name": "OUTRIGGER_TOKEN_FILE", "value": format!("{CREDENTIALS}/token")},
-            {"name": "OUTRIGGER_LOG", "value": proxy.log_level},
-            {"name": "OUTRIGGER_DRAIN_SECONDS", "value": proxy.drain_seconds.to_string()},
-        ],
-        // Port names are searched by a Service's named targetPort, so they must not be names that an application uses.
-        "ports": [
-            {"name": "outrigger-prom", "containerPort": METRICS_PORT, "protocol": "TCP"},
-            {"name": "outrigger-ready", "containerPort": READINESS_PORT, "protocol": "TCP"},
-        ],
-        // The application starts when the startup probe has passed; ten minutes for a control plane that is on its way.
-        "startupProbe": {"httpGet": ready, "periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 600},
-        "readinessProbe": {"httpGet": ready, "periodSeconds": 5, "timeoutSeconds": 3, "failureThreshold": 3},
-        "resources": proxy.resources,
-        "securityContext": {
-            "allowPrivilegeEscalation": false,
-            "capabilities": {"drop": ["ALL"]},
-            "privileged": false,
-            "readOnlyRootFilesystem": true,
-            "runAsGroup": proxy.uid,
-            "runAsNonRoot": true,
-            "runAsUser": proxy.uid,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "volumeMounts": [{"name": VOLUME, "mountPath": CREDENTIALS, "readOnly": true}],
-    })
-}
-
-/// The token is bound to the pod and good for nothing but the control plane; the kubelet renews it.
-fn volume() -> Value {
-    json!({
-        "name": VOLUME,
-        "projected": {
-            "sources": [
-                {"serviceAccountToken": {"audience": "outrigger", "expirationSeconds": 43200, "path": "token"}},
-                {"configMap": {"name": "outrigger-ca-root", "items": [{"key": "ca.pem", "path": "ca.pem"}]}},
-            ],
-        },
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pod(metadata: Value) -> Value {
-        json!({"metadata": metadata, "spec": {"containers": [{"name": "app"}]}})
-    }
-
-    #[test]
-    fn what_the_author_wrote_stays() {
-        let metadata = json!({
-            "labels": {canonical::NAME: "mine", canonical::REVISION: "7"},
-            "annotations": {DEFAULT_CONTAINER: "other"},
-        });
-        let pod = pod(metadata);
-        let view = Pod::read(&pod, "").expect("a pod");
-        let added = sidecar(&view, None, &Settings::default()).expect("a sidecar");
-        assert!(added.labels.is_empty(), "{:?}", added.labels);
-        let annotations: Vec<_> = added.annotations.iter().map(|(key, _)| *key).collect();
-        assert_eq!(annotations, [status::ANNOTATION]);
-    }
-
-    #[test]
-    fn a_name_that_is_ours_is_refused() {
-        let table = [
-            (
-                "containers",
-                json!([{"name": "app"}, {"name": PROXY}]),
-                "spec.containers[1]",
-                PROXY,
-            ),
-            (
-                "initContainers",
-                json!([{"name": INIT}]),
-                "spec.initContainers[0]",
-                INIT,
-            ),
-            (
-                "volumes",
-                json!([{"name": "a"}, {"name": VOLUME}]),
-                "spec.volumes[1]",
-                VOLUME,
-            ),
-        ];
-        for (field, list, path, name) in table {
-            let mut pod = pod(json!({}));
-            pod["spec"][field] = list;
-            let view = Pod::read(&pod, "").expect("a pod");
-            let refusal = sidecar(&view, None, &Settings::default())
-                .err()
-                .expect("refused")
-                .to_string();
-            assert!(refusal.contains(path) && refusal.contains(name), "{refusal}");
-        }
-    }
+/// The probes of containers that were added since the pod was injected: what the proxy is to know, and what changes in the
+/// containers.
+pub(super) fn later_probes(pod: &Pod, native: bool, hold: bool) -> (Map<String, Value>, Sidecar) {
+    let mut sidecar = Sidecar::default();
+    let probes = probes::rewrite(pod, native, hold, &mut sidecar);
+    (probes, sidecar)
 }

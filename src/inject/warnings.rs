@@ -10,29 +10,58 @@ use super::reason::Reason;
 /// The ports that the proxy listens on in the pod's network.
 const PROXY_PORTS: [u64; 5] = [15000, 15001, 15006, 15020, 15021];
 
-/// The warnings for a pod about which was decided; `uid` is the proxy's.
-pub(super) fn warnings(subject: &Subject, reason: Reason, uid: u32) -> Vec<String> {
+/// The labels and the annotation of which one may lose.
+const INJECT: &str = "sidecar.istio.io/inject";
+const REVISION: &str = "istio.io/rev";
+
+/// The warnings for a pod about which was decided.
+pub(super) fn warnings(subject: &Subject, reason: Reason) -> Vec<String> {
+    if reason == Reason::AlreadyInjected {
+        return vec![];
+    }
     if reason.injects() {
-        return exempt(subject, uid).chain(taken_ports(subject)).collect();
+        return overruled(subject, reason)
+            .into_iter()
+            .chain(taken_ports(subject))
+            .chain(own_names(subject))
+            .collect();
     }
     let because = reason.because();
-    let refused = (subject.pod_asks() && reason != Reason::AlreadyInjected)
+    let refused = subject
+        .pod_asks()
         .then(|| format!("the pod asks for a sidecar and gets none, because {because}"));
     refused.into_iter().collect()
 }
 
-/// iptables know the proxy by its user id: what else runs with it is not captured.
-fn exempt<'a>(subject: &'a Subject, uid: u32) -> impl Iterator<Item = String> + use<'a> {
-    let user = |holder: &Value| holder["securityContext"]["runAsUser"].as_u64();
-    let pods = subject
-        .pod
-        .spec
-        .get("securityContext")
-        .and_then(|context| context["runAsUser"].as_u64());
-    let same = move |container: &&Value| user(container).or(pods) == Some(uid.into());
-    subject.pod.containers.iter().filter(same).map(move |container| {
-        let name = name(container);
-        format!("container {name} runs as user {uid}, which is the proxy's: its connections bypass the mesh")
+/// Two wishes of which one wins.
+fn overruled(subject: &Subject, reason: Reason) -> Vec<String> {
+    let (pod, mut warnings) = (subject.pod, vec![]);
+    if let (Some(label), Some(annotation)) = (pod.label(INJECT), pod.annotation(INJECT))
+        && label != annotation
+        && !label.is_empty()
+    {
+        warnings.push(format!(
+            "the pod's label {INJECT} is {label:?} and its annotation {annotation:?}: the label counts"
+        ));
+    }
+    if let Some(revision) = pod.label(REVISION).filter(|it| *it != subject.injection.revision) {
+        let because = reason.because();
+        warnings.push(format!(
+            "the pod's label {REVISION} is {revision:?} and has no effect, because {because}"
+        ));
+    }
+    warnings
+}
+
+/// The proxy finds the control plane by its name in the cluster.
+fn own_names<'a>(subject: &'a Subject) -> impl Iterator<Item = String> + use<'a> {
+    let policy = subject.pod.spec.get("dnsPolicy").and_then(Value::as_str);
+    let foreign = policy.filter(|policy| ["Default", "None"].contains(policy));
+    foreign.into_iter().map(|policy| {
+        format!(
+            "spec.dnsPolicy is {policy}: unless the pod's resolver knows the cluster's names, the proxy does not find the \
+             control plane and the pod does not start"
+        )
     })
 }
 
@@ -51,6 +80,7 @@ fn taken_ports<'a>(subject: &'a Subject) -> impl Iterator<Item = String> + use<'
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inject::Namespace;
     use crate::inject::pod::Pod;
     use crate::settings::Injection;
     use serde_json::json;
@@ -60,36 +90,23 @@ mod tests {
         let pod = json!({"spec": spec});
         let subject = Subject {
             pod: &Pod::read(&pod, "").expect("a pod"),
-            namespace: "shop",
-            namespace_labels: &BTreeMap::new(),
+            namespace: &Namespace {
+                name: "shop",
+                labels: &BTreeMap::new(),
+                uid_range: None,
+            },
             injection: &Injection::default(),
         };
-        assert_eq!(
-            warnings(&subject, Reason::NamespaceLabel, 1337),
-            expected,
-            "{pod}"
-        );
+        assert_eq!(warnings(&subject, Reason::NamespaceLabel), expected, "{pod}");
     }
 
     #[test]
     fn what_the_proxy_will_not_see_is_said() {
-        let user = |uid: u32| json!({"runAsUser": uid});
-        let same = "container a runs as user 1337, which is the proxy's: its connections bypass the mesh";
         let port = "container a has port 15006, which the proxy listens on: one of the two cannot start";
         check(
             json!({"containers": [{"name": "a", "ports": [{"containerPort": 8080}]}]}),
             &[],
         );
-        check(
-            json!({"containers": [{"name": "a", "securityContext": user(1337)}, {"name": "b"}]}),
-            &[same],
-        );
-        check(
-            json!({"containers": [{"name": "a"}], "securityContext": user(1337)}),
-            &[same],
-        );
-        let own = json!({"name": "a", "securityContext": user(1)});
-        check(json!({"containers": [own], "securityContext": user(1337)}), &[]);
         check(
             json!({"containers": [{"name": "a", "ports": [{"containerPort": 15006}]}]}),
             &[port],

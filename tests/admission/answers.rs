@@ -16,7 +16,12 @@ impl Injector {
             .collect();
         let name = name.to_string();
         self.world.send_modify(|world| {
-            world.apply(Event::Apply(Object::Namespace(Namespace { name, labels })));
+            let uid_range = None;
+            world.apply(Event::Apply(Object::Namespace(Namespace {
+                name,
+                labels,
+                uid_range,
+            })));
         });
     }
 
@@ -216,7 +221,7 @@ async fn a_pod_that_cannot_be_is_refused_by_field() {
         ),
         (
             json!({"spec": {"containers": [{"name": "outrigger-proxy"}]}}),
-            "spec.containers[0] is named \"outrigger-proxy\", which is the name of a container that Outrigger adds",
+            "it must hold the application's containers too",
         ),
     ];
     for (pod, message) in table {

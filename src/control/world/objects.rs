@@ -38,19 +38,25 @@ impl std::fmt::Display for Key {
     }
 }
 
-/// A namespace's name and labels.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What injection asks of a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "said above")]
 pub struct Namespace {
     pub name: String,
     pub labels: BTreeMap<String, String>,
+    /// The annotation with which OpenShift says which user ids are for this namespace.
+    pub uid_range: Option<String>,
 }
+
+/// OpenShift's annotation of a namespace: `FIRST/COUNT`.
+const UID_RANGE: &str = "openshift.io/sa.scc.uid-range";
 
 impl From<ObjectMeta> for Namespace {
     fn from(meta: ObjectMeta) -> Self {
         Self {
             name: meta.name.unwrap_or_default(),
             labels: meta.labels.unwrap_or_default(),
+            uid_range: meta.annotations.and_then(|mut all| all.remove(UID_RANGE)),
         }
     }
 }

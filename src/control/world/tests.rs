@@ -199,8 +199,8 @@ fn everything_can_be_taken_out_again() {
     }
     assert_eq!(
         world
-            .namespace_labels("n")
-            .and_then(|labels| labels.get("a"))
+            .namespace("n")
+            .and_then(|namespace| namespace.labels.get("a"))
             .map(String::as_str),
         Some("b")
     );

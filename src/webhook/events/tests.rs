@@ -182,6 +182,7 @@ async fn who_wanted_a_sidecar_is_told_unless_it_is_a_dry_run() {
     let namespace = Namespace {
         name: "shop".to_owned(),
         labels: [("istio-injection".to_owned(), "disabled".to_owned())].into(),
+        uid_range: None,
     };
     world.apply(world::Event::Apply(world::Object::Namespace(namespace)));
     let world = watch::Sender::new(world);

@@ -1,0 +1,115 @@
+//! The kubelet's probes and hooks, led to the proxy, which asks the application: what the mesh may one day demand of
+//! whoever connects need not be demanded of the kubelet. A part of `sidecar`.
+
+use serde_json::{Map, Value, json};
+
+use super::{METRICS_PORT, PROXY, Replacement, Sidecar};
+use crate::inject::pod::{Pod, name};
+
+/// Probes and what the proxy calls them.
+const PROBES: [(&str, &str); 3] = [
+    ("livenessProbe", "livez"),
+    ("readinessProbe", "readyz"),
+    ("startupProbe", "startupz"),
+];
+/// Lifecycle hooks and what the proxy calls them.
+const HOOKS: [(&str, &str); 2] = [("postStart", "poststart"), ("preStop", "prestop")];
+
+/// Adds what changes in the containers, and gives what the proxy is to do, by path.
+pub(super) fn rewrite(pod: &Pod, native: bool, hold: bool, sidecar: &mut Sidecar) -> Map<String, Value> {
+    let mut probes = Map::new();
+    // Beside an ordinary container's proxy, init containers are over before it runs.
+    let sidecars = pod.init_containers.unwrap_or_default().iter();
+    let sidecars = sidecars.filter(|it| native && it["restartPolicy"] == "Always");
+    let containers = pod.containers.iter().map(|it| ("containers", it));
+    for (list, container) in sidecars.map(|it| ("initContainers", it)).chain(containers) {
+        if name(container) == PROXY {
+            continue;
+        }
+        let at = format!("spec.{list}[{}]", name(container));
+        for (field, word) in PROBES {
+            let path = format!("/app-health/{}/{word}", name(container));
+            let Some(probe) = resolved(&container[field], container) else {
+                continue;
+            };
+            sidecar
+                .replaced
+                .push(replacement(&format!("{at}.{field}"), &container[field], &path));
+            probes.insert(path, probe);
+        }
+        for (field, word) in HOOKS {
+            // Without waiting for the proxy, the hook may come before it.
+            if field == "postStart" && !native && !hold {
+                continue;
+            }
+            let path = format!("/app-lifecycle/{}/{word}", name(container));
+            let hook = &container["lifecycle"][field];
+            let Some(action) = resolved(hook, container).filter(|action| action.get("httpGet").is_some())
+            else {
+                continue;
+            };
+            sidecar
+                .replaced
+                .push(replacement(&format!("{at}.lifecycle.{field}"), hook, &path));
+            probes.insert(path, action);
+        }
+    }
+    probes
+}
+
+/// What of a probe or hook the proxy has to know, with the port's number. `None` for one that runs a program, for one that
+/// was led to the proxy before, and for one that cannot be resolved, which then stays what it is.
+fn resolved(probe: &Value, container: &Value) -> Option<Value> {
+    let (kind, action) = ["httpGet", "tcpSocket", "grpc"]
+        .into_iter()
+        .find_map(|kind| Some((kind, probe.get(kind)?.as_object()?)))?;
+    let port = port(action.get("port")?, container)?;
+    if port == METRICS_PORT {
+        return None;
+    }
+    let mut action = action.clone();
+    action.insert("port".into(), port.into());
+    let mut resolved = Map::from_iter([(kind.to_owned(), Value::Object(action))]);
+    let timeout = probe.get("timeoutSeconds").filter(|seconds| seconds.is_u64());
+    resolved.extend(timeout.map(|seconds| ("timeoutSeconds".to_owned(), seconds.clone())));
+    Some(resolved.into())
+}
+
+/// A port by number, or by the name that the container's own list has for it, as the kubelet reads it.
+fn port(port: &Value, container: &Value) -> Option<u16> {
+    let number = match port {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+        Value::String(text) => {
+            let mut ports = container["ports"].as_array()?.iter();
+            ports.find(|port| port["name"] == **text)?["containerPort"].as_u64()
+        }
+        _ => None,
+    };
+    number
+        .and_then(|number| u16::try_from(number).ok())
+        .filter(|number| *number > 0)
+}
+
+/// The same probe, of the proxy: all that the kubelet keeps time by stays. Of an HTTP probe only the action changes.
+fn replacement(at: &str, probe: &Value, path: &str) -> Replacement {
+    let action = json!({"path": path, "port": METRICS_PORT});
+    if let Some(was) = probe.get("httpGet").filter(|action| action.is_object()) {
+        return Replacement {
+            at: format!("{at}.httpGet"),
+            was: was.clone(),
+            now: action,
+        };
+    }
+    let fields = probe.as_object().into_iter().flatten();
+    let fields = fields.filter(|(key, _)| *key != "httpGet");
+    let now = fields.map(|(key, value)| match key.as_str() {
+        "tcpSocket" | "grpc" if value.is_object() => ("httpGet".to_owned(), action.clone()),
+        _ => (key.clone(), value.clone()),
+    });
+    Replacement {
+        at: at.to_owned(),
+        was: probe.clone(),
+        now: now.collect::<Map<_, _>>().into(),
+    }
+}
