@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
+use k8s_openapi::apimachinery::pkg::version::Info;
 use kube::Client;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -23,8 +24,13 @@ use crate::settings::Settings;
 use crate::trust::{self, Names, Trust};
 use crate::webhook;
 
-/// The oldest Kubernetes whose native sidecars are on by default (KEP-753, beta).
-const OLDEST_KUBERNETES: (u32, u32) = (1, 29);
+/// The oldest Kubernetes with EndpointSlices in discovery.k8s.io/v1, of which routes are made. It is also the first that puts
+/// the label kubernetes.io/metadata.name on every namespace, by which the webhook keeps out of kube-system.
+const OLDEST_KUBERNETES: (u32, u32) = (1, 21);
+
+/// The oldest Kubernetes whose native sidecars are on by default (KEP-753, beta). On an older one an init container that
+/// does not end would hold up its pod for ever.
+const NATIVE_SIDECARS: (u32, u32) = (1, 29);
 
 /// What the Deployment knows.
 #[derive(Debug, Clone, Args)]
@@ -65,9 +71,17 @@ pub async fn run(args: ControllerArgs, terminate: CancellationToken) -> anyhow::
         .transpose()?
         .unwrap_or_default();
     settings.injection.ignored_namespaces.push(args.namespace.clone());
-    let settings = Arc::new(settings);
     let client = Client::try_default().await.context("find the API server")?;
-    check_version(&client).await?;
+    let version = version(&client).await?;
+    if settings.proxy.native_sidecar.is_none() && version < NATIVE_SIDECARS {
+        tracing::info!(
+            "this is Kubernetes {}.{}, which has no native sidecars: the proxy is an ordinary container",
+            version.0,
+            version.1
+        );
+        settings.proxy.native_sidecar = Some(false);
+    }
+    let settings = Arc::new(settings);
 
     let (webhook_listener, discovery_listener, monitoring_listener) = (
         listen(args.webhook_port).await?,
@@ -158,12 +172,16 @@ fn webhook(
     })
 }
 
-/// Injected pods would never start on an older cluster: their proxy would be an init container that does not end.
-async fn check_version(client: &Client) -> anyhow::Result<()> {
+/// Major and minor number of the cluster's version, if the control plane can work with it.
+async fn version(client: &Client) -> anyhow::Result<(u32, u32)> {
     let version = client
         .apiserver_version()
         .await
         .context("ask the API server for its version")?;
+    supported(&version)
+}
+
+fn supported(version: &Info) -> anyhow::Result<(u32, u32)> {
     let number = |text: &str| {
         text.trim_end_matches(|c: char| !c.is_ascii_digit())
             .parse::<u32>()
@@ -177,11 +195,11 @@ async fn check_version(client: &Client) -> anyhow::Result<()> {
     };
     ensure!(
         (major, minor) >= OLDEST_KUBERNETES,
-        "this is Kubernetes {major}.{minor}; native sidecars need {}.{} or newer",
+        "this is Kubernetes {major}.{minor}; it must be {}.{} or newer, which has EndpointSlices in discovery.k8s.io/v1",
         OLDEST_KUBERNETES.0,
         OLDEST_KUBERNETES.1
     );
-    Ok(())
+    Ok((major, minor))
 }
 
 /// A listener for both families where there are both.
@@ -195,5 +213,35 @@ async fn listen(port: u16) -> anyhow::Result<TcpListener> {
         Err(_) => TcpListener::bind(ipv4)
             .await
             .with_context(|| format!("listen on {ipv4}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        let table = [
+            ("1", "34", Ok((1, 34))),
+            ("1", "29+", Ok((1, 29))),
+            ("1", "21", Ok((1, 21))),
+            ("1", "20", Err("this is Kubernetes 1.20; it must be 1.21 or newer")),
+            ("1", "", Err("the API server's version is 1.; it must be two numbers")),
+        ];
+        for (major, minor, expected) in table {
+            let version = Info {
+                major: major.into(),
+                minor: minor.into(),
+                ..Info::default()
+            };
+            match (supported(&version), expected) {
+                (found, Ok(numbers)) => assert_eq!(found.expect("supported"), numbers),
+                (found, Err(start)) => {
+                    let error = found.expect_err("not supported").to_string();
+                    assert!(error.starts_with(start), "{error}");
+                }
+            }
+        }
     }
 }
