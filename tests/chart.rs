@@ -42,6 +42,8 @@ fn its_default_values_are_the_settings_defaults() {
     // As the template outrigger.settings puts them together, for the namespace of the walk-through.
     assert_eq!(values["revision"], "");
     values["injection"]["revision"] = "outrigger".into();
+    let proxy = values["proxy"].as_object_mut().expect("an object");
+    assert_eq!(proxy.remove("nativeSidecar"), Some("auto".into()));
     let mut settings = serde_json::json!({
         "clusterDomain": values["clusterDomain"],
         "meshRanges": values["meshRanges"],

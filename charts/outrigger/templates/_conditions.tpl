@@ -12,6 +12,28 @@
 (has({{ $map }}) && '{{ $key }}' in {{ $map }} && {{ $map }}['{{ $key }}'] in ['{{ join "', '" $values }}'])
 {{- end }}
 
+{{/* A list of LabelSelectors: one of them matches the pod's labels. */}}
+{{- define "outrigger.cel.selected" -}}
+{{- $labels := "object.metadata.labels" }}
+{{- $selectors := list }}
+{{- range . }}
+{{- $parts := list }}
+{{- range $key, $value := .matchLabels }}
+{{- $parts = append $parts (include "outrigger.cel.in" (list $labels $key (list $value))) }}
+{{- end }}
+{{- range .matchExpressions }}
+{{- $not := ternary "!" "" (has .operator (list "NotIn" "DoesNotExist")) }}
+{{- $part := include "outrigger.cel.has" (list $labels .key) }}
+{{- if has .operator (list "In" "NotIn") }}
+{{- $part = include "outrigger.cel.in" (list $labels .key .values) }}
+{{- end }}
+{{- $parts = append $parts (print $not $part) }}
+{{- end }}
+{{- $selectors = append $selectors (printf "(%s)" (join " && " $parts)) }}
+{{- end }}
+{{- join " || " $selectors }}
+{{- end }}
+
 {{/*
 What keeps the API server from calling: pods that cannot get a proxy, as the injector's table has it. A pod that says
 anything of injection itself is sent all the same, because its owner is told why it gets none.
@@ -21,7 +43,8 @@ anything of injection itself is sent all the same, because its owner is told why
 {{- $label := include "outrigger.cel.has" (list $labels "sidecar.istio.io/inject") }}
 {{- $says := printf "%s || %s || %s" $label
   (include "outrigger.cel.has" (list $annotations "sidecar.istio.io/inject"))
-  (include "outrigger.cel.has" (list $labels "istio.io/rev")) -}}
+  (include "outrigger.cel.has" (list $labels "istio.io/rev")) }}
+{{- $injection := .Values.injection -}}
 - name: not-a-mirror-of-a-static-pod
   expression: "!{{ include "outrigger.cel.has" (list $annotations "kubernetes.io/config.mirror") }}"
 # The label beats the annotation, whatever it says.
@@ -31,4 +54,12 @@ anything of injection itself is sent all the same, because its owner is told why
   expression: "{{ $says }} || !(has(object.spec.hostNetwork) && object.spec.hostNetwork)"
 - name: not-windows
   expression: "{{ $says }} || !(has(object.spec.os) && object.spec.os.name == 'windows') && !{{ include "outrigger.cel.in" (list "object.spec.nodeSelector" "kubernetes.io/os" (list "windows")) }}"
+{{- with $injection.neverInjectSelector }}
+- name: not-never-selected
+  expression: "{{ $says }} || !({{ include "outrigger.cel.selected" . }})"
+{{- end }}
+{{- if eq $injection.policy "disabled" }}
+- name: asks-or-always-selected
+  expression: "{{ $says }}{{ with $injection.alwaysInjectSelector }} || {{ include "outrigger.cel.selected" . }}{{ end }}"
+{{- end }}
 {{- end }}

@@ -46,6 +46,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
   "image" (include "outrigger.image" .)
   "imagePullPolicy" .Values.image.pullPolicy
   "discoveryAddress" (printf "%s.%s.svc:15012" (include "outrigger.name" .) .Release.Namespace)) }}
+{{- if eq (toString $proxy.nativeSidecar) "auto" }}
+{{- $_ := unset $proxy "nativeSidecar" }}
+{{- end }}
+{{- range list "includeInboundPorts" "excludeInboundPorts" "includeOutboundPorts" "excludeOutboundPorts" }}
+{{- /* One port is a number with --set. */}}
+{{- $_ := set $proxy . (get $proxy . | toString) }}
+{{- end }}
 {{- dict
   "clusterDomain" .Values.clusterDomain
   "meshRanges" .Values.meshRanges
