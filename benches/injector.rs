@@ -27,6 +27,7 @@ impl Injector {
         world.apply(Event::Apply(Object::Namespace(Namespace {
             name: "shop".into(),
             labels: [("istio-injection".into(), "enabled".into())].into(),
+            uid_range: None,
         })));
         let world = watch::Sender::new(world);
         let webhook = Webhook {

@@ -1,6 +1,8 @@
 //! The kubelet's probes and hooks, led to the proxy, which asks the application: what the mesh may one day demand of
 //! whoever connects need not be demanded of the kubelet. A part of `sidecar`.
 
+use std::net::IpAddr;
+
 use serde_json::{Map, Value, json};
 
 use super::{METRICS_PORT, PROXY, Replacement, Sidecar};
@@ -58,13 +60,16 @@ pub(super) fn rewrite(pod: &Pod, native: bool, hold: bool, sidecar: &mut Sidecar
 }
 
 /// What of a probe or hook the proxy has to know, with the port's number. `None` for one that runs a program, for one that
-/// was led to the proxy before, and for one that cannot be resolved, which then stays what it is.
+/// was led to the proxy before, for one whose `host` is the node's own loopback, which the proxy does not reach, and for one
+/// that cannot be resolved: they stay what they are.
 fn resolved(probe: &Value, container: &Value) -> Option<Value> {
     let (kind, action) = ["httpGet", "tcpSocket", "grpc"]
         .into_iter()
         .find_map(|kind| Some((kind, probe.get(kind)?.as_object()?)))?;
     let port = port(action.get("port")?, container)?;
-    if port == METRICS_PORT {
+    let host = action.get("host").and_then(Value::as_str).unwrap_or_default();
+    let loopback = host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    if port == METRICS_PORT || loopback {
         return None;
     }
     let mut action = action.clone();
@@ -111,5 +116,90 @@ fn replacement(at: &str, probe: &Value, path: &str) -> Replacement {
         at: at.to_owned(),
         was: probe.clone(),
         now: now.collect::<Map<_, _>>().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(field: &str, probe: Value) -> Value {
+        json!({
+            "name": "app", field: probe,
+            "ports": [{"name": "web", "containerPort": 8080}, {"name": "rpc", "containerPort": 9090}],
+        })
+    }
+
+    /// What becomes of one probe of a container, and what the proxy is told about it.
+    fn check(field: &str, probe: Value, expected: Option<(Value, Value)>) {
+        let pod = json!({"spec": {"containers": [container(field, probe.clone())]}});
+        let (mut sidecar, view) = (Sidecar::default(), Pod::read(&pod, "").expect("a pod"));
+        let probes = rewrite(&view, true, true, &mut sidecar);
+        let found = sidecar.replaced.pop().zip(probes.into_iter().next());
+        let found = found.map(|(replaced, (_, told))| (replaced.now, told));
+        assert_eq!(found, expected, "{field} {probe}");
+    }
+
+    #[test]
+    fn probes_keep_all_but_whom_they_ask() {
+        let at = |word: &str| json!({"path": format!("/app-health/app/{word}"), "port": 15020});
+        let headers = json!([{"name": "Host", "value": "shop"}]);
+        let full = json!({"path": "/live", "port": "web", "scheme": "HTTPS", "host": "10.0.0.1", "httpHeaders": headers});
+        let told = json!({"path": "/live", "port": 8080, "scheme": "HTTPS", "host": "10.0.0.1", "httpHeaders": headers});
+        check(
+            "livenessProbe",
+            json!({"httpGet": full, "timeoutSeconds": 3, "periodSeconds": 7}),
+            Some((at("livez"), json!({"httpGet": told, "timeoutSeconds": 3}))),
+        );
+        check(
+            "readinessProbe",
+            json!({"periodSeconds": 7, "tcpSocket": {"port": "rpc"}, "failureThreshold": 2}),
+            Some((
+                json!({"periodSeconds": 7, "httpGet": at("readyz"), "failureThreshold": 2}),
+                json!({"tcpSocket": {"port": 9090}}),
+            )),
+        );
+        check(
+            "startupProbe",
+            json!({"grpc": {"port": 9090, "service": "shop"}}),
+            Some((
+                json!({"httpGet": at("startupz")}),
+                json!({"grpc": {"port": 9090, "service": "shop"}}),
+            )),
+        );
+        check(
+            "lifecycle",
+            json!({"preStop": {"httpGet": {"path": "/stop", "port": 1}}}),
+            Some((
+                json!({"path": "/app-lifecycle/app/prestop", "port": 15020}),
+                json!({"httpGet": {"path": "/stop", "port": 1}}),
+            )),
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_asked_for_stays() {
+        for probe in [
+            json!({"exec": {"command": ["true"]}}),
+            json!({"httpGet": {"port": "unknown"}}),
+            json!({"httpGet": {"port": 0}}),
+            json!({"httpGet": {"port": 70000}}),
+            json!({"httpGet": {"path": "/"}}),
+            json!({"httpGet": {"port": 80, "host": "127.0.0.1"}}),
+            json!({"httpGet": {"port": 80, "host": "localhost"}}),
+            json!({"httpGet": {"port": 15020, "path": "/app-health/app/livez"}}),
+            json!({"grpc": null}),
+            json!(null),
+            json!("text"),
+        ] {
+            check("livenessProbe", probe, None);
+        }
+        check(
+            "lifecycle",
+            json!({"postStart": {"exec": {"command": ["true"]}}}),
+            None,
+        );
+        check("lifecycle", json!({"preStop": {"tcpSocket": {"port": 80}}}), None);
+        check("lifecycle", json!({"preStop": {"sleep": {"seconds": 1}}}), None);
     }
 }
