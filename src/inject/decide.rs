@@ -16,6 +16,9 @@ const POD_LABEL: &str = "sidecar.istio.io/inject";
 /// The proxies of other meshes: two of them in one pod would capture each other's connections.
 const OTHER_SIDECARS: [&str; 2] = ["istio-proxy", "linkerd-proxy"];
 
+/// The revision that the labels without a revision's name are for.
+pub(super) const DEFAULT_REVISION: &str = "outrigger";
+
 /// All that a decision is made from.
 pub(super) struct Subject<'a> {
     pub(super) pod: &'a Pod<'a>,
@@ -29,7 +32,7 @@ type Holds = fn(&Subject) -> bool;
 /// `istio-injection` beats `istio.io/rev`, a namespace that says no beats a pod that says yes, a pod's own "no" beats
 /// its namespace's yes, and a namespace with any of the two labels takes no advice from the pod's `istio.io/rev`. The
 /// selectors and the policy come last, never before always, and only for pods that say nothing themselves.
-const PRECEDENCE: [(Reason, Holds); 19] = [
+const PRECEDENCE: [(Reason, Holds); 20] = [
     (Reason::MirrorPod, |it| {
         it.pod.annotation("kubernetes.io/config.mirror").is_some()
     }),
@@ -49,6 +52,9 @@ const PRECEDENCE: [(Reason, Holds); 19] = [
     }),
     (Reason::OtherRevision, |it| {
         it.revision().is_some_and(|value| value != it.injection.revision)
+    }),
+    (Reason::NotThisRevision, |it| {
+        it.revision().is_none() && it.injection.revision != DEFAULT_REVISION
     }),
     (Reason::NotSelected, |it| !it.selected()),
     (Reason::HostNetwork, |it| it.pod.host_network),
@@ -182,6 +188,7 @@ mod tests {
         let both =
             "neverInjectSelector: [{matchLabels: {a: b}}], alwaysInjectSelector: [{matchLabels: {a: b}}]";
         let by_default = "enableNamespacesByDefault: true";
+        let canary = "revision: canary";
         // settings, namespace's labels, pod's labels, reason, whether the owner is told
         let table = [
             (never, enabled, "batch=yes", NeverSelector, false),
@@ -225,6 +232,11 @@ mod tests {
             (by_default, disabled, "", NamespaceDisabled, false),
             (by_default, "istio.io/rev=canary", "", OtherRevision, false),
             (by_default, enabled, "", NamespaceLabel, false),
+            (canary, "istio.io/rev=canary", "", NamespaceRevision, false),
+            (canary, "", "istio.io/rev=canary", PodRevision, false),
+            (canary, enabled, "", NotThisRevision, false),
+            (canary, "", asks, NotThisRevision, true),
+            (canary, "istio.io/rev=outrigger", "", OtherRevision, false),
         ];
         for (settings, namespace, pod_labels, expected, told) in table {
             let settings = Settings::parse(&format!("injection: {{{settings}}}")).expect("settings");

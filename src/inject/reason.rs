@@ -18,6 +18,8 @@ pub enum Reason {
     InvalidValue,
     /// `istio.io/rev` names another installation.
     OtherRevision,
+    /// This is a revision with a name of its own, and no label names it.
+    NotThisRevision,
     /// No label asks for injection.
     NotSelected,
     /// The pod shares the node's network, where iptables rules would capture the node's traffic.
@@ -68,6 +70,7 @@ impl Reason {
             Self::PodDisabled => "pod_disabled",
             Self::InvalidValue => "invalid_value",
             Self::OtherRevision => "other_revision",
+            Self::NotThisRevision => "not_this_revision",
             Self::NotSelected => "not_selected",
             Self::HostNetwork => "host_network",
             Self::OtherSidecar => "other_sidecar",
@@ -95,6 +98,7 @@ impl Reason {
             Self::PodDisabled => "sidecar.istio.io/inject is \"false\" on the pod",
             Self::InvalidValue => "sidecar.istio.io/inject on the pod is neither \"true\" nor \"false\"",
             Self::OtherRevision => "the label istio.io/rev names another revision",
+            Self::NotThisRevision => "this revision injects only where the label istio.io/rev names it",
             Self::NotSelected => "neither the namespace nor the pod has a label that asks for it",
             Self::HostNetwork => "spec.hostNetwork is true: its traffic is the node's",
             Self::OtherSidecar => "it already has the proxy of another mesh",

@@ -46,6 +46,7 @@ impl Injector {
             let namespace = Namespace {
                 name: name.into(),
                 labels,
+                uid_range: None,
             };
             world.send_modify(|world| {
                 world.apply(Event::Apply(Object::Namespace(namespace)));
