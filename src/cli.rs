@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::check::CheckArgs;
 use crate::controller::ControllerArgs;
 use crate::demo::DemoArgs;
 
@@ -31,6 +32,12 @@ pub enum Command {
     /// Add the proxy to the pods of manifests, as the webhook would
     #[command(after_help = "Example:\n  kubectl create -f <(outrigger inject -f app.yaml)")]
     Inject(InjectArgs),
+    /// Check a cluster before and after an install, and audit its running pods
+    #[command(
+        after_help = "Examples:\n  outrigger check --pre\n  outrigger check\n  outrigger check -n shop -o json\n\n\
+                      Ends with 1 if a check failed or a pod is not as the rules say; warnings alone are no failure."
+    )]
+    Check(CheckArgs),
     /// Print the custom resource definitions
     #[command(after_help = "Example:\n  outrigger crds | kubectl apply -f -")]
     Crds,

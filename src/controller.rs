@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit;
 use crate::control::discovery::{self, Authenticate};
 use crate::control::feed::{Feed, Reader};
 use crate::control::watch;
@@ -106,6 +107,8 @@ pub async fn run(args: ControllerArgs, terminate: CancellationToken) -> anyhow::
         trusted: trust.ready(),
         ending: terminate.clone(),
     };
+    let audit_metrics = audit::rounds::Metrics::default();
+    audit_metrics.register(&mut registry);
     let monitoring = monitoring::router(registry, readiness);
 
     tracing::info!(namespace = args.namespace, "control plane started");
@@ -124,6 +127,13 @@ pub async fn run(args: ControllerArgs, terminate: CancellationToken) -> anyhow::
         watch::run(client.clone(), events, shutdown.clone()),
         feed.run(shutdown.clone()),
         writer.run(client.clone(), shutdown.clone()),
+        audit::rounds::run(
+            client.clone(),
+            reader.world.clone(),
+            settings.clone(),
+            audit_metrics,
+            shutdown.clone()
+        ),
         trust.run(client, reader.world, shutdown.clone()),
         serve(
             webhook_listener,

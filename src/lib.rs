@@ -7,12 +7,15 @@
 //!
 //! Beside them: [`api`] (the custom resources), [`settings`] (what an operator can set), [`trust`] (the CA's Secret
 //! and who is told of it), [`serve`] (HTTPS with limits, for the webhook and for discovery alike), [`monitoring`].
+//! [`audit`] holds running pods against the rules, in the control plane and for [`check`], which looks at a whole cluster.
 //! [`controller`] puts them together on a cluster and [`demo`] on loopback; [`cli`] is the command line, of which
 //! [`manifests`] and [`probe`] are small commands.
 //!
 //! The third path, a request leaving a pod, is the crate `outrigger_proxy`.
 
 pub mod api;
+pub mod audit;
+pub mod check;
 pub mod cli;
 pub mod control;
 pub mod controller;
@@ -20,6 +23,7 @@ pub mod demo;
 pub mod inject;
 pub mod manifests;
 pub mod monitoring;
+mod pages;
 pub mod probe;
 pub mod serve;
 pub mod settings;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use outrigger::cli::{Cli, Command};
-use outrigger::{api, controller, demo, manifests, probe};
+use outrigger::{api, check, controller, demo, manifests, probe};
 
 /// The exit code for a wrong command line, as clap has it.
 const USAGE: u8 = 2;
@@ -62,6 +62,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
             }
             Ok(out.write_all(injected.text.as_bytes())?)
         }
+        Command::Check(args) => check::run(&args).await,
         Command::Crds => Ok(out.write_all(api::crds_yaml()?.as_bytes())?),
         Command::Probe(args) => Ok(out.write_all(probe::probe(args).await?.as_bytes())?),
         Command::Version => Ok(writeln!(out, "outrigger {}", env!("CARGO_PKG_VERSION"))?),

@@ -2,6 +2,7 @@
 
 mod admission;
 mod chart;
+mod check;
 mod corpus;
 mod demo;
 mod manifests;

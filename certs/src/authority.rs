@@ -80,7 +80,11 @@ impl Validity {
         self.not_before + self.not_after.duration_since(self.not_before).unwrap_or_default() / 2
     }
 
-    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Result<Self, CertificateError> {
+    /// Of any certificate.
+    ///
+    /// # Errors
+    /// When it is no X.509 certificate.
+    pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, CertificateError> {
         let (_, parsed) =
             X509Certificate::from_der(certificate).map_err(|e| CertificateError::Parse(e.to_string()))?;
         let time = |t: x509_parser::time::ASN1Time| from_unix(t.timestamp().max(0).unsigned_abs());

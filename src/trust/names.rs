@@ -25,6 +25,11 @@ impl Names {
             webhook: format!("outrigger-sidecar-injector{suffix}"),
         }
     }
+
+    /// Whether they are those of the revision that also serves who names none.
+    pub fn is_default(&self) -> bool {
+        self.installation == DEFAULT
+    }
 }
 
 #[cfg(test)]
