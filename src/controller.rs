@@ -236,8 +236,16 @@ mod tests {
             ("1", "34", Ok((1, 34))),
             ("1", "29+", Ok((1, 29))),
             ("1", "21", Ok((1, 21))),
-            ("1", "20", Err("this is Kubernetes 1.20; it must be 1.21 or newer")),
-            ("1", "", Err("the API server's version is 1.; it must be two numbers")),
+            (
+                "1",
+                "20",
+                Err("this is Kubernetes 1.20; it must be 1.21 or newer"),
+            ),
+            (
+                "1",
+                "",
+                Err("the API server's version is 1.; it must be two numbers"),
+            ),
         ];
         for (major, minor, expected) in table {
             let version = Info {

@@ -3,16 +3,14 @@
 mod difference;
 mod kubernetes;
 mod properties;
+mod started;
 mod strategy;
 
 use std::collections::BTreeMap;
 
-use clap::{Args, Command};
 use json_patch::Patch;
 use outrigger::inject::{Injection, Namespace, Reason, Refusal, inject, undo};
 use outrigger::settings::Settings;
-use outrigger_proxy::config::RunArgs;
-use outrigger_proxy::init::InitArgs;
 use serde_json::{Value, json};
 
 /// What a field can be before injection: absent, null, empty or with something in it.
@@ -227,39 +225,4 @@ proxy: {image: 'example.org/proxy:2', uid: 4000, drainSeconds: 7, logLevel: debu
     assert_eq!(env("OUTRIGGER_DISCOVERY_ADDRESS"), "canary.mesh.svc:15012");
     assert_eq!(env("OUTRIGGER_LOG"), "debug");
     assert_eq!(env("OUTRIGGER_DRAIN_SECONDS"), "7");
-}
-
-#[test]
-fn the_proxy_takes_what_its_containers_say() {
-    the_proxy_takes(&injected(&pods()[0]));
-}
-
-fn the_proxy_takes(pod: &Value) {
-    let container = |name: &str| {
-        let lists = ["initContainers", "containers"].map(|list| pod["spec"][list].as_array());
-        let mut containers = lists.into_iter().flatten().flatten();
-        containers.find(|it| it["name"] == name).expect(name).clone()
-    };
-    let (init, proxy) = (container("outrigger-init"), container("outrigger-proxy"));
-    let args = init["args"]
-        .as_array()
-        .expect("a list")
-        .iter()
-        .map(|arg| arg.as_str().expect("a string"));
-    InitArgs::augment_args(Command::new("init"))
-        .try_get_matches_from(args)
-        .expect("arguments of init");
-
-    let command = RunArgs::augment_args(Command::new("run"));
-    let known: Vec<_> = command
-        .get_arguments()
-        .filter_map(|arg| arg.get_env()?.to_str())
-        .collect();
-    for variable in proxy["env"].as_array().expect("a list") {
-        let name = variable["name"].as_str().expect("a name");
-        assert!(
-            known.contains(&name) || name == "OUTRIGGER_LOG",
-            "{name} is not one of {known:?}"
-        );
-    }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 pub(super) use annotations::BAD;
 pub(super) use object::json;
-use object::{flag, object, often, one_of, optional, rarely, required};
+use object::{flag, object, often, one_of, optional, rarely, required, strings};
 
 /// What Outrigger calls its own. A pod that has one of these is refused or worked around.
 pub(super) const OURS: [&str; 3] = ["outrigger-init", "outrigger-proxy", "outrigger-credentials"];
@@ -90,7 +90,7 @@ fn metadata() -> BoxedStrategy<Value> {
 }
 
 fn labels() -> BoxedStrategy<Value> {
-    object(vec![
+    strings(vec![
         optional("app", one_of(["web", ""])),
         optional("version", one_of(["v1", "v2"])),
         rarely("app.kubernetes.io/name", one_of(["shop"])),

@@ -49,6 +49,10 @@ pub(super) fn merge(
                     let free = items(value).filter(|mount| mount["mountPath"] != CREDENTIALS);
                     list_over(ours, field, "mountPath", &free.cloned().collect::<Vec<_>>());
                 }
+                // Merged, a probe would have two handlers.
+                "livenessProbe" | "readinessProbe" | "startupProbe" => {
+                    ours.insert(field.clone(), value.clone());
+                }
                 _ => over(ours, field, value),
             }
         }

@@ -72,12 +72,27 @@ fn resolved(probe: &Value, container: &Value) -> Option<Value> {
     if port == METRICS_PORT || loopback {
         return None;
     }
-    let mut action = action.clone();
+    let mut action = without_nulls(action);
     action.insert("port".into(), port.into());
     let mut resolved = Map::from_iter([(kind.to_owned(), Value::Object(action))]);
     let timeout = probe.get("timeoutSeconds").filter(|seconds| seconds.is_u64());
     resolved.extend(timeout.map(|seconds| ("timeoutSeconds".to_owned(), seconds.clone())));
     Some(resolved.into())
+}
+
+/// The action as an API server would store it: a null in a file says that a field is absent.
+fn without_nulls(action: &Map<String, Value>) -> Map<String, Value> {
+    let item = |item: &Value| {
+        item.as_object()
+            .map_or(item.clone(), |item| without_nulls(item).into())
+    };
+    let present = action.iter().filter(|(_, value)| !value.is_null());
+    present
+        .map(|(field, value)| match value {
+            Value::Array(list) => (field.clone(), list.iter().map(item).collect()),
+            _ => (field.clone(), value.clone()),
+        })
+        .collect()
 }
 
 /// A port by number, or by the name that the container's own list has for it, as the kubelet reads it.

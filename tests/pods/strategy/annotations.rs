@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::Value;
 
-use super::object::{object, one_of, optional, rarely};
+use super::object::{one_of, optional, rarely, strings};
 
 /// Values that no injector can honour, by annotation: a pod with one of them is refused, with key and value named.
 pub(crate) const BAD: [(&str, &[&str]); 18] = [
@@ -115,7 +115,7 @@ pub(super) fn annotations() -> BoxedStrategy<Value> {
             one_of(["caf\u{e9} \u{1f6f6} \"quoted\" \\ \n line", ""]),
         ),
     ];
-    let right = object(settings.into_iter().chain(others).collect());
+    let right = strings(settings.into_iter().chain(others).collect());
     let bad: Vec<_> = BAD
         .iter()
         .flat_map(|(key, values)| values.iter().map(move |value| (*key, *value)))

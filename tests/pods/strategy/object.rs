@@ -21,6 +21,18 @@ pub(super) fn object(fields: Vec<Field>) -> BoxedStrategy<Value> {
         .boxed()
 }
 
+/// A map of strings, in which Kubernetes takes no null: labels or annotations.
+pub(super) fn strings(fields: Vec<Field>) -> BoxedStrategy<Value> {
+    let map = object(fields);
+    map.prop_map(|mut map| {
+        map.as_object_mut()
+            .expect("an object")
+            .retain(|_, value| !value.is_null());
+        map
+    })
+    .boxed()
+}
+
 /// A field that is always there.
 pub(super) fn required(name: &'static str, value: impl Strategy<Value = Value> + 'static) -> Field {
     value.prop_map(move |value| Some((name, value))).boxed()
