@@ -13,7 +13,6 @@ pub use owner::Owner;
 
 use crate::inject::{self, Injected, Injection, Namespace, Reason};
 use crate::settings::Settings;
-use crate::trust::Names;
 
 /// The container that is the proxy.
 const PROXY: &str = "outrigger-proxy";
@@ -72,7 +71,7 @@ pub fn audit(pod: &Value, namespace: &Namespace, settings: &Settings) -> Option<
     };
     match (then, inject::again(pod, namespace, settings)) {
         (_, Ok(today)) if today.reason == Reason::OtherRevision => None,
-        (_, Ok(today)) if today.reason.injects() && !is_asked(pod, namespace, settings) => None,
+        (_, Ok(today)) if today.reason == Reason::NotThisRevision && is_for_default(pod, namespace) => None,
         (None, Ok(today)) if !today.reason.injects() => None,
         (None, Ok(today)) => found(
             Code::Missing,
@@ -95,15 +94,10 @@ pub fn audit(pod: &Value, namespace: &Namespace, settings: &Settings) -> Option<
     }
 }
 
-/// Whether the API server asks this revision about the pod. Who names no revision is the default one's: the chart's webhooks
-/// of another are called for its own `istio.io/rev` alone.
-fn is_asked(pod: &Value, namespace: &Namespace, settings: &Settings) -> bool {
-    let revision = &settings.injection.revision;
-    let of_pod = pod["metadata"]["labels"]["istio.io/rev"].as_str();
-    let of_namespace = namespace.labels.get("istio.io/rev").map(String::as_str);
-    Names::of(revision).is_default()
-        || !namespace.labels.contains_key("istio-injection")
-            && of_namespace.or(of_pod) == Some(revision.as_str())
+/// Whether a pod that names no revision asks for a proxy, and so for that of the default one.
+fn is_for_default(pod: &Value, namespace: &Namespace) -> bool {
+    namespace.labels.contains_key("istio-injection")
+        || pod["metadata"]["labels"]["sidecar.istio.io/inject"] == "true"
 }
 
 /// A pod with a proxy, and what would be done to it today.

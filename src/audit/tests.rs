@@ -222,6 +222,14 @@ fn one_revision_speaks_about_each_pod() {
     let by_default = scheduled(injected(pod(), &default));
     let by_canary = scheduled(injected(pod(), &canary));
     let named = with(pod(), "/metadata/labels", json!({"istio.io/rev": "canary"}));
+    let asking = scheduled(injected(
+        with(
+            pod(),
+            "/metadata/labels",
+            json!({"sidecar.istio.io/inject": "true"}),
+        ),
+        &canary,
+    ));
     // The pod, its namespace's labels, what the default revision says, what the other one says.
     for (pod, labels, of_default, of_canary) in [
         (&pod(), ENABLED, Some((Missing, "")), None),
@@ -236,6 +244,7 @@ fn one_revision_speaks_about_each_pod() {
         ),
         (&by_canary, ENABLED, Some((Outdated, "revision canary")), None),
         (&by_canary, "", None, Some((Unwanted, ""))),
+        (&asking, "", Some((Outdated, "revision canary")), None),
         (&by_default, "", Some((Unwanted, "")), None),
     ] {
         check(pod, labels, &default, of_default);
