@@ -130,6 +130,23 @@ pub fn inject(pod: &Value, namespace: &Namespace, settings: &Settings) -> Result
     consider(pod, &Pod::read(pod, "")?, None, namespace, settings)
 }
 
+/// Every rule of the precedence table in its order, and whether it holds for a pod; the first that does decides.
+///
+/// # Errors
+/// A field that is not what the Kubernetes API says it is.
+pub fn rules(
+    pod: &Value,
+    namespace: &Namespace,
+    settings: &Settings,
+) -> Result<Vec<(Reason, bool)>, Refusal> {
+    let pod = Pod::read(pod, "")?;
+    Ok(decide::rules(&Subject {
+        pod: &pod,
+        namespace,
+        injection: &settings.injection,
+    }))
+}
+
 /// Who injected a pod, and what with.
 #[derive(Debug)]
 pub struct Injected {

@@ -90,6 +90,12 @@ pub(super) fn decide(subject: &Subject) -> Reason {
         .map_or(Reason::NotSelected, |(reason, _)| *reason)
 }
 
+/// Every rule, and whether it holds.
+pub(super) fn rules(subject: &Subject) -> Vec<(Reason, bool)> {
+    let rules = PRECEDENCE.iter();
+    rules.map(|(reason, holds)| (*reason, holds(subject))).collect()
+}
+
 impl<'a> Subject<'a> {
     fn namespace_label(&self) -> Option<&'a str> {
         self.namespace.labels.get(NAMESPACE_LABEL).map(String::as_str)
@@ -245,6 +251,23 @@ mod tests {
             let case = format!("namespace {namespace:?} labels {pod_labels:?}");
             assert_eq!((found, warning.is_some()), (expected, told), "{case}");
         }
+    }
+
+    #[test]
+    fn the_documentation_has_the_same_table() {
+        let text = include_str!("../../docs/injection.md");
+        let rows = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+        let documented: Vec<_> = rows
+            .filter_map(|(code, rest)| Some((code, rest.split_once(" |")?.0)))
+            .filter(|(_, outcome)| ["skip", "inject"].contains(outcome))
+            .collect();
+        let table: Vec<_> = PRECEDENCE
+            .iter()
+            .map(|(reason, _)| (reason.code(), if reason.injects() { "inject" } else { "skip" }))
+            .collect();
+        assert_eq!(documented, table);
     }
 
     #[test]
