@@ -25,6 +25,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the control plane: the injector's webhook and discovery
+    #[command(
+        after_help = "Example:\n  outrigger controller --config config.yaml --namespace outrigger-system"
+    )]
     Controller(ControllerArgs),
     /// Run the whole of it on loopback, without a cluster
     #[command(after_help = "Example:\n  outrigger demo --once\n  outrigger demo docs/walkthrough")]
@@ -44,7 +47,14 @@ pub enum Command {
     /// GET a URL; done if the answer is 200
     #[command(after_help = "Example:\n  outrigger probe http://outrigger.outrigger-system.svc:15014/ready")]
     Probe(crate::probe::ProbeArgs),
+    /// Print completions for a shell
+    #[command(after_help = "Example:\n  source <(outrigger completions bash)")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
     /// Print the version
+    #[command(after_help = "Example:\n  outrigger version")]
     Version,
 }
 
@@ -69,4 +79,30 @@ pub enum Output {
     Yaml,
     /// As JSON, one document after another.
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_command_shows_an_example() {
+        let mut cli = Cli::command();
+        cli.build();
+        for command in cli.get_subcommands().filter(|it| it.get_name() != "help") {
+            let nested = command.get_subcommands().filter(|it| it.get_name() != "help");
+            let leaves: Vec<_> = nested.collect();
+            for leaf in if leaves.is_empty() { vec![command] } else { leaves } {
+                let help = leaf.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let shown = format!("outrigger {}", command.get_name());
+                assert!(
+                    help.starts_with("Example") && help.contains(&shown),
+                    "{}",
+                    leaf.get_name()
+                );
+            }
+        }
+        cli.debug_assert();
+    }
 }

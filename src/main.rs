@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -65,6 +65,10 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Check(args) => check::run(&args).await,
         Command::Crds => Ok(out.write_all(api::crds_yaml()?.as_bytes())?),
         Command::Probe(args) => Ok(out.write_all(probe::probe(args).await?.as_bytes())?),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "outrigger", out);
+            Ok(())
+        }
         Command::Version => Ok(writeln!(out, "outrigger {}", env!("CARGO_PKG_VERSION"))?),
     }
 }
