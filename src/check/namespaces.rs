@@ -51,7 +51,7 @@ impl Namespaces {
         all.map(|(name, it)| (name.clone(), it.labels.clone())).collect()
     }
 
-    /// Those whose labels ask for a proxy of this installation. `istio-injection` beats `istio.io/rev`, and asks for the
+    /// Those that take new pods and whose labels ask for a proxy of this installation. `istio-injection` beats `istio.io/rev`, and asks for the
     /// default installation.
     pub(super) fn enabled(&self, injection: &Injection) -> Labelled {
         let default = Names::of(&injection.revision).is_default();
@@ -61,7 +61,8 @@ impl Namespaces {
         };
         let mut labelled = self.labels();
         labelled.retain(|name, _| {
-            !injection.ignored_namespaces.contains(name) && self.get(name).is_some_and(asks)
+            let closed = self.ending.contains(name) || injection.ignored_namespaces.contains(name);
+            !closed && self.get(name).is_some_and(asks)
         });
         labelled
     }
@@ -87,7 +88,7 @@ mod tests {
                 "e",
                 json!({"istio-injection": "enabled", "istio.io/rev": "canary"}),
             ),
-            namespace("f", Value::Null),
+            namespace("f", json!({"istio-injection": "enabled"})),
             namespace("kube-system", json!({"istio-injection": "enabled"})),
         ];
         listed[5]["status"]["phase"] = "Terminating".into();
