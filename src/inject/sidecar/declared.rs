@@ -37,6 +37,8 @@ pub(super) fn merge(
             match field.as_str() {
                 // Istio's word for "the one that is injected".
                 "image" if value == "auto" => {}
+                // What the API server fills in for an image without a tag, before any webhook is asked.
+                "imagePullPolicy" if value == "Always" && container["image"] == "auto" => {}
                 "name" | "restartPolicy" => {}
                 "env" => {
                     let (free, kept) = variables(value, ours);
