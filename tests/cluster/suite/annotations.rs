@@ -194,7 +194,7 @@ pub(crate) fn refused() -> Result<()> {
         (format!("{SIDECAR}/proxyMemoryLimit"), "1 GB"),
         (format!("{SIDECAR}/interceptionMode"), "TPROXY"),
         (format!("{SIDECAR}/nativeSidecar"), "perhaps"),
-        (format!("{SIDECAR}/rewriteAppHTTPProbers"), "1"),
+        (format!("{SIDECAR}/rewriteAppHTTPProbers"), "rarely"),
         (format!("{SIDECAR}/userVolume"), "[{"),
     ] {
         let pod = plain(json!({&annotation: value}));

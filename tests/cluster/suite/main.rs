@@ -9,6 +9,7 @@
 mod annotations;
 mod by_hand;
 mod calls;
+mod corpus;
 mod dual_stack;
 mod figures;
 mod install;
@@ -30,6 +31,18 @@ mod traffic;
 mod trust;
 mod uninstall;
 mod walkthrough;
+
+/// What generates pods for the properties of `tests/pods`.
+#[path = "../../pods"]
+mod properties {
+    #[expect(dead_code, unused_imports, reason = "the properties use more of it")]
+    mod strategy;
+
+    /// Pods that Kubernetes accepts, in any mix.
+    pub(crate) fn pods() -> proptest::strategy::BoxedStrategy<serde_json::Value> {
+        strategy::pods()
+    }
+}
 
 use std::process::ExitCode;
 use std::sync::Mutex;

@@ -1,14 +1,15 @@
 //! Namespaces of every Pod Security level: what may be created in them, and how a pod gets into the mesh where nobody may
 //! set up iptables.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
 
 use crate::annotations::dry_run;
+use crate::corpus::{self, modest};
 use crate::install::outrigger;
 use crate::kubectl::{Namespace, eventually, kubectl, run};
 use crate::revisions::canary_without_init;
@@ -19,23 +20,6 @@ const LEVELS: [(&str, &str, &str); 3] = [
     ("baseline", "security-baseline", "security-baseline-plain"),
     ("restricted", "security-restricted", "security-restricted-plain"),
 ];
-
-/// A pod that the restricted level admits.
-fn modest(name: &str) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
-        "spec": {
-            "terminationGracePeriodSeconds": 0,
-            "securityContext": {"runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}},
-            "containers": [{
-                "name": "app", "image": "localhost/app:1",
-                "env": [{"name": "AT_START", "value": "http://outrigger.outrigger-system.svc:15014/ready"}],
-                "readinessProbe": {"periodSeconds": 1, "httpGet": {"port": 8000, "path": "/ready"}},
-                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-            }],
-        },
-    })
-}
 
 fn namespace(name: &'static str, level: &str, label: &str) -> Result<Namespace> {
     let namespace = Namespace::create(name)?;
@@ -53,7 +37,11 @@ fn namespace(name: &'static str, level: &str, label: &str) -> Result<Namespace> 
 /// With the init container a pod needs the privileged level, and the API server's refusal names it.
 pub(crate) fn with_init() -> Result<()> {
     outrigger()?;
-    for (level, name, _) in LEVELS {
+    for (level, name) in [
+        ("privileged", "security-init-privileged"),
+        ("baseline", "security-init-baseline"),
+        ("restricted", "security-init-restricted"),
+    ] {
         let namespace = namespace(name, level, "istio-injection=enabled")?;
         match (level, dry_run(&namespace, &modest("modest"))) {
             ("privileged", answer) => drop(answer?),
@@ -66,6 +54,7 @@ pub(crate) fn with_init() -> Result<()> {
                 );
             }
         }
+        namespace.delete()?;
     }
     Ok(())
 }
@@ -74,7 +63,7 @@ pub(crate) fn with_init() -> Result<()> {
 /// the init container may, at the privileged level.
 pub(crate) fn every_level() -> Result<()> {
     canary_without_init()?;
-    let pods = pods()?;
+    let pods = corpus::pods()?;
     let runtime = tokio::runtime::Runtime::new()?;
     let client = runtime.block_on(kube::Client::try_default())?;
     for (level, injected, plain) in LEVELS {
@@ -83,74 +72,53 @@ pub(crate) fn every_level() -> Result<()> {
             _ => "istio.io/rev=canary",
         };
         let (injected, plain) = (namespace(injected, level, label)?, namespace(plain, level, "")?);
-        let (mut admitted, mut refused) = (0, 0);
-        for (origin, pod) in &pods {
-            let create = |namespace| runtime.block_on(created(&client, namespace, pod));
-            if create(&plain).is_err() {
-                refused += 1;
-                continue;
-            }
-            let kept =
-                create(&injected).with_context(|| format!("level {level} refuses {origin} with a proxy"))?;
-            admitted += usize::from(kept["metadata"]["annotations"]["outrigger.dev/status"].is_string());
-        }
+        let answers = stream::iter(&pods)
+            .map(|(origin, pod)| admitted(&client, [&plain, &injected], origin, pod))
+            .buffer_unordered(8)
+            .try_collect::<Vec<_>>();
+        let answers = runtime
+            .block_on(answers)
+            .with_context(|| format!("level {level}"))?;
+        let count = |wanted: Admitted| answers.iter().filter(|answer| **answer == wanted).count();
+        let admitted = count(Admitted::WithProxy);
         println!(
-            "    level {level}: {admitted} of {} pods have a proxy; {refused} are refused without",
-            pods.len()
+            "    level {level}: of {} pods {admitted} are admitted with a proxy, {} remain without, {} are refused either way",
+            pods.len(),
+            count(Admitted::WithoutProxy),
+            count(Admitted::No)
         );
         ensure!(admitted > 0, "level {level} admits none of the pods");
         plain.delete()?;
+        injected.delete()?;
     }
     Ok(())
 }
 
-/// The modest pod, and those of all manifests of `tests/testdata/inject`, injected by hand and not.
-fn pods() -> Result<Vec<(String, Value)>> {
-    let mut pods = vec![("the modest pod".to_owned(), modest("modest"))];
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testdata/inject");
-    for entry in std::fs::read_dir(&directory)? {
-        let path = entry?.path();
-        if path.extension().is_none_or(|extension| extension != "yaml") {
-            continue;
-        }
-        let text = std::fs::read_to_string(&path)?;
-        let documents: Vec<Value> =
-            serde_saphyr::from_multiple(&text).with_context(|| path.display().to_string())?;
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        documents
-            .iter()
-            .for_each(|document| collect(document, &name, &mut pods));
-    }
-    Ok(pods)
+/// What the API server says to a pod in a namespace that asks for proxies.
+#[derive(PartialEq)]
+enum Admitted {
+    WithProxy,
+    WithoutProxy,
+    /// Nor would it be without a proxy, or the injector has refused it and said why.
+    No,
 }
 
-/// The pods in a manifest: itself, its template, its template's template, its items.
-fn collect(object: &Value, origin: &str, pods: &mut Vec<(String, Value)>) {
-    if object["spec"]["containers"].is_array() {
-        let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": object["metadata"], "spec": object["spec"]});
-        let restarts = &mut pod["spec"]["restartPolicy"];
-        if restarts.is_null() {
-            *restarts = "Always".into();
-        }
-        let number = pods.len();
-        pod["metadata"]["name"] = format!("pod-{number}").into();
-        if let Some(metadata) = pod["metadata"].as_object_mut() {
-            metadata.shift_remove("namespace");
-        }
-        pods.push((format!("{origin}, pod {number}"), pod));
-        return;
+async fn admitted(
+    client: &kube::Client,
+    [plain, injected]: [&Namespace; 2],
+    origin: &str,
+    pod: &Value,
+) -> Result<Admitted> {
+    if created(client, plain, pod).await.is_err() {
+        return Ok(Admitted::No);
     }
-    for nested in ["template", "jobTemplate"].map(|field| &object["spec"][field]) {
-        if nested.is_object() {
-            collect(nested, origin, pods);
+    match created(client, injected, pod).await {
+        Ok(kept) if kept["metadata"]["annotations"]["outrigger.dev/status"].is_string() => {
+            Ok(Admitted::WithProxy)
         }
-    }
-    for item in object["items"].as_array().into_iter().flatten() {
-        collect(item, origin, pods);
+        Ok(_) => Ok(Admitted::WithoutProxy),
+        Err(error) if error.to_string().contains("denied the request") => Ok(Admitted::No),
+        Err(error) => Err(error.context(format!("{origin} is refused with a proxy only: {pod}"))),
     }
 }
 
@@ -214,47 +182,40 @@ pub(crate) fn set_up_by_others() -> Result<()> {
         started["status"]["containerStatuses"][0]["started"] != true,
         "the application runs without a proxy"
     );
-    namespace.delete()?;
-    Namespace(LEVELS[0].1).delete()?;
-    Namespace(LEVELS[1].1).delete()?;
-    Namespace(LEVELS[2].1).delete()
+    namespace.delete()
 }
 
 /// What an agent on the node does when a pod's network is there: `outrigger-proxy init` in it, from outside.
 fn redirect(uid: &str) -> Result<()> {
     let programs = std::env::var("OUTRIGGER_PROGRAMS")
         .context("OUTRIGGER_PROGRAMS is not set: use tests/cluster/run")?;
-    let mut process = None;
-    eventually(
-        "the pod's first process is there",
-        Duration::from_secs(60),
-        || {
-            process = processes(uid)?.into_iter().next();
-            Ok(process.is_some())
-        },
-    )?;
-    let output = Command::new("nsenter")
-        .args(["-t", &process.context("a process")?.to_string(), "-n"])
-        .arg(format!("{programs}/outrigger-proxy"))
-        .args([
-            "init",
-            "--proxy-uid",
-            "1337",
-            "--outbound-port",
-            "15001",
-            "--inbound-port",
-            "15006",
-        ])
-        .args(["--exclude-inbound-ports", "15020,15021"])
-        .output()
-        .context("nsenter")?;
-    ensure!(
-        output.status.success(),
-        "outrigger-proxy init: {}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
+    let network = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/net"));
+    let own = network("self")?;
+    eventually("the pod's network is set up", Duration::from_secs(60), || {
+        let processes = processes(uid)?;
+        // A container's first process is in the node's network for a moment.
+        let inside = |process: &&u32| network(&process.to_string()).is_ok_and(|found| found != own);
+        let process = processes.iter().find(inside).context("no process of the pod")?;
+        let output = Command::new("nsenter")
+            .args(["-t", &process.to_string(), "-n"])
+            .arg(format!("{programs}/outrigger-proxy"))
+            .args([
+                "init",
+                "--proxy-uid=1337",
+                "--outbound-port=15001",
+                "--inbound-port=15006",
+            ])
+            .arg("--exclude-inbound-ports=15020,15021")
+            .output()
+            .context("nsenter")?;
+        ensure!(
+            output.status.success(),
+            "outrigger-proxy init: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(true)
+    })
 }
 
 /// The processes of a pod, by its uid, as this machine numbers them: none when it runs on another.
