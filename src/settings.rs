@@ -4,6 +4,7 @@
 mod injection;
 mod proxy;
 mod quantity;
+mod values;
 
 use ipnet::IpNet;
 use serde::Deserialize;
