@@ -33,8 +33,15 @@ pub enum Command {
     #[command(after_help = "Example:\n  outrigger demo --once\n  outrigger demo docs/walkthrough")]
     Demo(DemoArgs),
     /// Add the proxy to the pods of manifests, as the webhook would
-    #[command(after_help = "Example:\n  kubectl create -f <(outrigger inject -f app.yaml)")]
+    #[command(
+        after_help = "Examples:\n  kubectl create -f <(outrigger inject -f app.yaml)\n  outrigger inject -f app.yaml --diff"
+    )]
     Inject(InjectArgs),
+    /// Take the proxy out of the pods of manifests; what `inject` made of a file becomes that file again
+    #[command(
+        after_help = "Example:\n  kubectl get deployment web -o yaml | outrigger uninject -f - | kubectl apply -f -"
+    )]
+    Uninject(ManifestArgs),
     /// Check a cluster before and after an install, and audit its running pods
     #[command(
         after_help = "Examples:\n  outrigger check --pre\n  outrigger check\n  outrigger check -n shop -o json\n\n\
@@ -58,18 +65,36 @@ pub enum Command {
     Version,
 }
 
-/// What `inject` reads and writes.
+/// What `inject` and `uninject` read and write.
 #[derive(Debug, clap::Args)]
-pub struct InjectArgs {
+pub struct ManifestArgs {
     /// A file, a directory of .yaml, .yml and .json files, or - for standard input; may be given more than once
     #[arg(short, long = "filename", required = true)]
     pub filename: Vec<PathBuf>,
-    /// How to print what was changed
+    /// How to print: yaml changes nothing but what is to be changed, json has one document per object
     #[arg(short, long, value_enum, default_value_t = Output::Yaml)]
     pub output: Output,
-    /// Settings to inject by, in the format of the ConfigMap `outrigger`; without it the built-in ones
-    #[arg(long)]
+    /// Print what would change instead, as a unified diff
+    #[arg(long, conflicts_with = "output")]
+    pub diff: bool,
+}
+
+/// What `inject` reads, by which settings it injects, and what it writes.
+#[derive(Debug, clap::Args)]
+pub struct InjectArgs {
+    /// The files.
+    #[command(flatten)]
+    pub manifests: ManifestArgs,
+    /// Settings to inject by, in the format of the ConfigMap `outrigger`; without any, those of the cluster that the
+    /// kubeconfig names if it answers, else the built-in ones
+    #[arg(long, value_name = "FILE", conflicts_with = "values")]
     pub config: Option<PathBuf>,
+    /// Settings to inject by, as a values file of the Helm chart
+    #[arg(long, value_name = "FILE")]
+    pub values: Option<PathBuf>,
+    /// The namespace that Outrigger is installed in
+    #[arg(long, value_name = "NAMESPACE", default_value = "outrigger-system")]
+    pub outrigger_namespace: String,
 }
 
 /// How manifests are printed.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use outrigger::cli::{Cli, Command};
+use outrigger::inject::manifest::Outcome;
 use outrigger::{api, check, controller, demo, manifests, probe};
 
 /// The exit code for a wrong command line, as clap has it.
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_ansi(colours(&std::io::stderr()))
         .init();
     // Libraries that are not told a crypto provider take the process's; there is one for all.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -55,13 +56,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Controller(args) => controller::run(args, on_signal(shutdown)?).await,
         Command::Demo(args) => demo::run(args, on_signal(shutdown)?).await,
-        Command::Inject(args) => {
-            let injected = manifests::inject(&args)?;
-            for note in &injected.notes {
-                writeln!(std::io::stderr(), "{note}")?;
-            }
-            Ok(out.write_all(injected.text.as_bytes())?)
-        }
+        Command::Inject(args) => print(manifests::inject(&args, colours(out)).await?),
+        Command::Uninject(args) => print(manifests::uninject(&args, colours(out))?),
         Command::Check(args) => check::run(&args).await,
         Command::Crds => Ok(out.write_all(api::crds_yaml()?.as_bytes())?),
         Command::Probe(args) => Ok(out.write_all(probe::probe(args).await?.as_bytes())?),
@@ -71,6 +67,19 @@ async fn run(command: Command) -> anyhow::Result<()> {
         }
         Command::Version => Ok(writeln!(out, "outrigger {}", env!("CARGO_PKG_VERSION"))?),
     }
+}
+
+/// What was done goes to stderr, so that stdout can be piped.
+fn print(outcome: Outcome) -> anyhow::Result<()> {
+    for note in &outcome.notes {
+        writeln!(std::io::stderr(), "{note}")?;
+    }
+    Ok(std::io::stdout().write_all(outcome.text.as_bytes())?)
+}
+
+/// Whether a reader of the stream sees colours and wants them (no-color.org).
+fn colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Cancels `shutdown` on SIGTERM and on Ctrl-C.

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use outrigger::inject::manifest::{Format, inject};
+use outrigger::inject::manifest::{Format, Outcome, append, inject, uninject};
 use outrigger::settings::Settings;
 
 fn inputs() -> Vec<PathBuf> {
@@ -15,8 +15,12 @@ fn inputs() -> Vec<PathBuf> {
         .collect()
 }
 
-fn injected(text: &str) -> outrigger::inject::manifest::Injected {
+fn injected(text: &str) -> Outcome {
     inject(text, &Settings::default(), Format::Yaml).expect("injected")
+}
+
+fn uninjected(text: &str) -> Outcome {
+    uninject(text, Format::Yaml).expect("uninjected")
 }
 
 #[test]
@@ -37,13 +41,50 @@ fn files_become_what_is_expected() {
             path.display(),
             golden.display()
         );
-        assert_eq!(
-            injected(&found).text,
-            found,
-            "{}: twice is not once",
-            path.display()
-        );
+        let name = path.display();
+        assert_eq!(injected(&found).text, found, "{name}: twice is not once");
+        let back = uninjected(&found).text;
+        assert_eq!(back, upgraded(&text), "{name}: there and back");
     }
+}
+
+/// What `inject` and `uninject` leave of a file: its removed API versions stay upgraded.
+fn upgraded(text: &str) -> String {
+    let selector = |indent: &str, labels: &[&str]| {
+        let labels: String = labels
+            .iter()
+            .map(|label| format!("{indent}    {label}\n"))
+            .collect();
+        format!("{indent}selector:\n{indent}  matchLabels:\n{labels}{indent}template:\n")
+    };
+    let mut text = text.replace("batch/v1beta1", "batch/v1");
+    for (version, labels) in [
+        ("extensions/v1beta1", &["app: helloworld", "version: v1"][..]),
+        ("apps/v1beta1", &["app: curl"]),
+    ] {
+        if let Some(at) = text.find(&format!("apiVersion: {version}\n")) {
+            let rest = text[at..].replacen(version, "apps/v1", 1);
+            text = text[..at].to_string() + &rest.replacen("  template:\n", &selector("  ", labels), 1);
+        }
+    }
+    text
+}
+
+#[test]
+fn files_are_joined_as_documents_of_their_own() {
+    let mut text = String::new();
+    for file in [
+        "a: 1",
+        "--- # b\nb: 2\n",
+        "\u{feff}# c\nc: 3\n",
+        "# d\n%YAML 1.2\n---\nd: 4\n",
+    ] {
+        append(&mut text, file);
+    }
+    assert_eq!(
+        text,
+        "a: 1\n--- # b\nb: 2\n---\n# c\nc: 3\n...\n# d\n%YAML 1.2\n---\nd: 4\n"
+    );
 }
 
 #[test]

@@ -1,23 +1,36 @@
-//! `outrigger inject` on files: YAML documents in, the same documents with proxies out. A document that does not change
-//! comes out byte for byte. Before it: the command line. After it: `manifest::workload` finds the pod templates in a document.
+//! `outrigger inject` and `uninject` on files: YAML or JSON documents in, the same documents with or without proxies out.
+//! What is not ours comes out byte for byte. Before it: the command line. After it: `document` (texts and values),
+//! `workload` (where the pod templates are), `splice` (a patch as a change of text).
 
 mod document;
+mod edit;
+mod emit;
+mod lines;
+mod render;
+mod splice;
+#[cfg(test)]
+mod tests;
+mod texts;
+mod tree;
 mod workload;
 
 use std::collections::BTreeMap;
 
+use json_patch::Patch;
 use serde_json::Value;
 
 use super::pod::Pod;
-use super::{Namespace, Refusal, consider};
+use super::{Namespace, Refusal, consider, undo};
 use crate::settings::Settings;
 use document::Document;
+pub use splice::SpliceError;
+use texts::Texts;
 use workload::Workload;
 
 /// How documents are written.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Format {
-    /// YAML; documents that did not change are copied.
+    /// As they were: only what changes is written, in the style of what is around it.
     #[default]
     Yaml,
     /// One JSON value per document, as kubectl reads them.
@@ -26,27 +39,22 @@ pub enum Format {
 
 /// What became of a file.
 #[derive(Debug)]
-pub struct Injected {
+pub struct Outcome {
     /// All documents, in their order.
     pub text: String,
     /// What was done to each workload and why; for stderr.
     pub notes: Vec<String>,
 }
 
-/// Why a document cannot be injected.
+/// Why a document can be neither changed nor left alone.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// Not YAML (or JSON, which is YAML).
     #[error("{0}")]
     Yaml(Box<serde_saphyr::Error>),
-    /// A changed document could not be written again.
-    #[error("line {line}: the document cannot be written: {error}")]
-    Write {
-        /// Where the document begins in the file, counted from 1.
-        line: usize,
-        /// What the serializer said.
-        error: serde_saphyr::SerializeError,
-    },
+    /// The change has no place in the text.
+    #[error("{0}")]
+    Splice(#[from] SpliceError),
     /// A workload's pod template is not what it must be.
     #[error("line {line}, {object}: {refusal}")]
     Refused {
@@ -62,28 +70,87 @@ pub enum ManifestError {
 /// Injects every workload of a file as if its namespace was labelled `istio-injection=enabled`; a pod template's own wish
 /// to stay out is respected. API versions that are no longer served become those that replaced them.
 ///
-/// All errors of the file are returned, never a part of its text.
-pub fn inject(text: &str, settings: &Settings, format: Format) -> Result<Injected, Vec<ManifestError>> {
+/// # Errors
+/// All errors of the file, never a part of its text.
+pub fn inject(text: &str, settings: &Settings, format: Format) -> Result<Outcome, Vec<ManifestError>> {
+    each_document(text, format, |value, workload, plan| {
+        injection(value, workload, settings, plan)
+    })
+}
+
+/// Takes out of every workload of a file what [`inject`] put in, or the webhook. What `inject` made of a file becomes that
+/// file again, byte for byte, but for API versions that were upgraded.
+///
+/// # Errors
+/// All errors of the file, never a part of its text.
+pub fn uninject(text: &str, format: Format) -> Result<Outcome, Vec<ManifestError>> {
+    each_document(text, format, removal)
+}
+
+/// Appends a file's text to those of others, so that its documents stay documents of their own.
+pub fn append(text: &mut String, file: &str) {
+    if text.is_empty() {
+        text.push_str(file);
+        return;
+    }
+    let file = file.trim_start_matches('\u{feff}');
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    let content = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
+    text.push_str(match file.lines().find(content) {
+        _ if file.starts_with("---") => "",
+        // A directive may only come after the end of a document.
+        Some(line) if line.starts_with('%') => "...\n",
+        _ => "---\n",
+    });
+    text.push_str(file);
+}
+
+/// What is to happen to one document.
+#[derive(Default)]
+struct Plan {
+    patch: Patch,
+    texts: Texts,
+    notes: Vec<String>,
+}
+
+impl Plan {
+    /// Adds operations whose paths begin at `at`.
+    fn extend(&mut self, at: &str, operations: Vec<json_patch::PatchOperation>) {
+        let operations = operations.into_iter();
+        self.patch
+            .0
+            .extend(operations.map(|operation| workload::moved(at, operation)));
+    }
+}
+
+fn each_document(
+    text: &str,
+    format: Format,
+    plan: impl Fn(&Value, &Workload, &mut Plan) -> Result<(), Refusal>,
+) -> Result<Outcome, Vec<ManifestError>> {
     let mut output = String::with_capacity(text.len() * 2);
     let (mut notes, mut errors) = (vec![], vec![]);
     for document in document::split(text) {
-        match write(&document, settings, format, &mut notes) {
+        match changed(&document, format, &plan, &mut notes) {
             Ok(written) => output.push_str(&written),
             Err(found) => errors.extend(found),
         }
     }
     match errors.is_empty() {
-        true => Ok(Injected { text: output, notes }),
+        true => Ok(Outcome { text: output, notes }),
         false => Err(errors),
     }
 }
 
-fn write(
+fn changed(
     document: &Document,
-    settings: &Settings,
     format: Format,
+    make: impl Fn(&Value, &Workload, &mut Plan) -> Result<(), Refusal>,
     notes: &mut Vec<String>,
 ) -> Result<String, Vec<ManifestError>> {
+    let line = document.line;
     let parsed = document
         .parse()
         .map_err(|error| vec![ManifestError::Yaml(error)])?;
@@ -93,97 +160,84 @@ fn write(
             Format::Json => String::new(),
         });
     };
-    let mut file = File {
-        settings,
-        line: document.line,
-        notes,
-        errors: vec![],
-    };
-    let changed = file.object(&mut value);
-    if !file.errors.is_empty() {
-        return Err(file.errors);
+    let (mut plan, mut errors) = (Plan::default(), vec![]);
+    for workload in workload::find(&value) {
+        if let Err(refusal) = make(&value, &workload, &mut plan) {
+            errors.push(ManifestError::Refused {
+                line,
+                object: workload.title,
+                refusal,
+            });
+        }
     }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    notes.append(&mut plan.notes);
     match format {
-        Format::Json => Ok(format!("{value:#}\n")),
-        Format::Yaml if !changed => Ok(document.text.into()),
-        Format::Yaml => document.emit(&value).map_err(|error| {
-            let line = document.line;
-            vec![ManifestError::Write { line, error }]
-        }),
+        Format::Yaml if plan.patch.0.is_empty() => Ok(document.text.into()),
+        Format::Yaml => plan
+            .texts
+            .splice(document, &value, plan.patch)
+            .map_err(|error| vec![error.into()]),
+        Format::Json => {
+            let refused = |error| vec![SpliceError::Patch { line, error }.into()];
+            json_patch::patch(&mut value, &plan.patch).map_err(refused)?;
+            Ok(format!("{value:#}\n"))
+        }
     }
 }
 
-/// What is common to the objects of one document.
-struct File<'a> {
-    settings: &'a Settings,
-    line: usize,
-    notes: &'a mut Vec<String>,
-    errors: Vec<ManifestError>,
-}
-
-impl File<'_> {
-    /// Injects an object, or each object of a List, and says whether anything changed.
-    fn object(&mut self, object: &mut Value) -> bool {
-        if workload::is_list(object) {
-            let items = object.get_mut("items").and_then(Value::as_array_mut);
-            // Not `any`, which would stop at the first that changed.
-            return items
-                .into_iter()
-                .flatten()
-                .fold(false, |changed, item| self.object(item) | changed);
-        }
-        let Some(workload) = Workload::of(object) else {
-            return false;
-        };
-        match self.workload(object, &workload) {
-            Ok(changed) => changed,
-            Err(refusal) => {
-                let (line, object) = (self.line, workload.title);
-                self.errors.push(ManifestError::Refused {
-                    line,
-                    object,
-                    refusal,
-                });
-                false
-            }
-        }
+fn injection(
+    value: &Value,
+    workload: &Workload,
+    settings: &Settings,
+    plan: &mut Plan,
+) -> Result<(), Refusal> {
+    let title = &workload.title;
+    if let Some(upgrade) = workload.upgrade(value)? {
+        plan.notes.push(format!("{title}: {}", upgrade.note));
+        plan.texts.forget(&workload.at, &upgrade.operations);
+        plan.extend(&workload.at, upgrade.operations);
     }
-
-    fn workload(&mut self, object: &mut Value, workload: &Workload) -> Result<bool, Refusal> {
-        let title = &workload.title;
-        let upgraded = workload.upgrade(object)?;
-        if let Some(note) = &upgraded {
-            self.notes.push(format!("{title}: {note}"));
-        }
-        let template = workload.template(object)?;
-        let enabled = BTreeMap::from([("istio-injection".to_string(), "enabled".to_string())]);
-        let pod = Pod::read(template, workload.path)?;
-        let namespace = Namespace {
-            name: &workload.namespace,
-            labels: &enabled,
-            uid_range: None,
-        };
-        let injection = consider(
-            template,
-            &pod,
-            workload.owner.as_deref(),
-            &namespace,
-            self.settings,
-        )?;
+    let template = workload.template(value)?;
+    let enabled = BTreeMap::from([("istio-injection".to_string(), "enabled".to_string())]);
+    let pod = Pod::read(template, workload.path)?;
+    let owner = workload.owner.as_deref();
+    let namespace = Namespace {
+        name: &workload.namespace,
+        labels: &enabled,
+        uid_range: None,
+    };
+    let injection = consider(template, &pod, owner, &namespace, settings)?;
+    if injection.reason.injects() {
+        plan.notes.push(format!("{title}: injected"));
+    } else {
         let because = injection.reason.because();
-        if !injection.reason.injects() {
-            self.notes
-                .push(format!("{title}: not injected, because {because}"));
-            return Ok(upgraded.is_some());
-        }
-        json_patch::patch(template, &injection.patch).expect("the patch was made for this very template");
-        self.notes.push(format!("{title}: injected"));
-        self.notes.extend(
-            injection
-                .warnings
-                .iter()
-                .map(|warning| format!("{title}: {warning}")),
-        );
-        Ok(true)
+        plan.notes
+            .push(format!("{title}: not injected, because {because}"));
     }
+    let warnings = injection.warnings.iter();
+    plan.notes
+        .extend(warnings.map(|warning| format!("{title}: {warning}")));
+    if !injection.patch.0.is_empty() {
+        plan.texts
+            .keep_in(workload, template, !injection.reason.injects());
+        plan.extend(&workload.pointer(), injection.patch.0);
+    }
+    Ok(())
+}
+
+fn removal(value: &Value, workload: &Workload, plan: &mut Plan) -> Result<(), Refusal> {
+    let title = &workload.title;
+    let template = workload.template(value)?;
+    match undo(template)? {
+        Some(undo) => {
+            plan.notes.push(format!("{title}: uninjected"));
+            plan.texts.put_back(texts::recorded(template));
+            plan.extend(&workload.pointer(), undo.patch.0);
+        }
+        None => plan.notes.push(format!("{title}: nothing of Outrigger is in it")),
+    }
+    Ok(())
 }
