@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use crate::check::CheckArgs;
 use crate::controller::ControllerArgs;
 use crate::demo::DemoArgs;
+use crate::explain::ExplainArgs;
 
 /// A sidecar injector and control plane that speaks Istio's API.
 #[derive(Debug, Parser)]
@@ -42,6 +43,8 @@ pub enum Command {
         after_help = "Example:\n  kubectl get deployment web -o yaml | outrigger uninject -f - | kubectl apply -f -"
     )]
     Uninject(ManifestArgs),
+    /// Say why something is as it is
+    Explain(ExplainArgs),
     /// Check a cluster before and after an install, and audit its running pods
     #[command(
         after_help = "Examples:\n  outrigger check --pre\n  outrigger check\n  outrigger check -n shop -o json\n\n\
@@ -85,11 +88,19 @@ pub struct InjectArgs {
     /// The files.
     #[command(flatten)]
     pub manifests: ManifestArgs,
-    /// Settings to inject by, in the format of the ConfigMap `outrigger`; without any, those of the cluster that the
-    /// kubeconfig names if it answers, else the built-in ones
+    /// By whose settings.
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+}
+
+/// Whose settings; without any, those of the cluster that the kubeconfig names if it answers, else the built-in ones.
+#[derive(Debug, clap::Args)]
+pub struct SettingsArgs {
+    /// Settings in the format of the ConfigMap `outrigger`; without any, those of the cluster that the kubeconfig names if it
+    /// answers, else the built-in ones
     #[arg(long, value_name = "FILE", conflicts_with = "values")]
     pub config: Option<PathBuf>,
-    /// Settings to inject by, as a values file of the Helm chart
+    /// Settings as a values file of the Helm chart
     #[arg(long, value_name = "FILE")]
     pub values: Option<PathBuf>,
     /// The namespace that Outrigger is installed in

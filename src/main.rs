@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use outrigger::cli::{Cli, Command};
 use outrigger::inject::manifest::Outcome;
-use outrigger::{api, check, controller, demo, manifests, probe};
+use outrigger::{api, check, controller, demo, explain, manifests, probe};
 
 /// The exit code for a wrong command line, as clap has it.
 const USAGE: u8 = 2;
@@ -59,6 +59,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Inject(args) => print(manifests::inject(&args, colours(out)).await?),
         Command::Uninject(args) => print(manifests::uninject(&args, colours(out))?),
         Command::Check(args) => check::run(&args).await,
+        Command::Explain(args) => Ok(out.write_all(explain::explain(&args).await?.as_bytes())?),
         Command::Crds => Ok(out.write_all(api::crds_yaml()?.as_bytes())?),
         Command::Probe(args) => Ok(out.write_all(probe::probe(args).await?.as_bytes())?),
         Command::Completions { shell } => {

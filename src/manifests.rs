@@ -12,13 +12,14 @@ use anyhow::{Context, bail};
 use crate::cli::{InjectArgs, ManifestArgs, Output};
 use crate::inject::manifest::{self, Format, ManifestError, Outcome};
 pub use chosen::read_settings;
+pub(crate) use chosen::settings;
 
 /// Reads, injects, and gives everything together in the order in which it was named. `colour` is for `--diff`.
 ///
 /// # Errors
 /// Every file's error, one a line; nothing of the others is given then.
 pub async fn inject(args: &InjectArgs, colour: bool) -> anyhow::Result<Outcome> {
-    let (settings, source) = chosen::settings(args).await?;
+    let (settings, source) = settings(&args.settings).await?;
     let mut outcome = each_file(&args.manifests, colour, |text, format| {
         manifest::inject(text, &settings, format)
     })?;
@@ -71,7 +72,7 @@ fn each_file(
 }
 
 /// Every file by its name, with its text or why it cannot be read.
-fn read_all(paths: &[PathBuf]) -> Vec<(String, anyhow::Result<String>)> {
+pub(crate) fn read_all(paths: &[PathBuf]) -> Vec<(String, anyhow::Result<String>)> {
     let mut texts = Vec::new();
     for path in paths {
         let name = path.display().to_string();

@@ -5,5 +5,6 @@ mod chart;
 mod check;
 mod corpus;
 mod demo;
+mod explain;
 mod manifests;
 mod pods;

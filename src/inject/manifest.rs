@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use json_patch::Patch;
 use serde_json::Value;
 
+use super::decide::DEFAULT_REVISION;
 use super::pod::Pod;
 use super::{Namespace, Refusal, consider, undo};
 use crate::settings::Settings;
@@ -67,7 +68,7 @@ pub enum ManifestError {
     },
 }
 
-/// Injects every workload of a file as if its namespace was labelled `istio-injection=enabled`; a pod template's own wish
+/// Injects every workload of a file as if its namespace asked for a proxy by its label; a pod template's own wish
 /// to stay out is respected. API versions that are no longer served become those that replaced them.
 ///
 /// # Errors
@@ -105,6 +106,57 @@ pub fn append(text: &mut String, file: &str) {
         _ => "---\n",
     });
     text.push_str(file);
+}
+
+/// A pod of a file, or what the pods of a workload are made from.
+#[derive(Debug)]
+pub struct FilePod {
+    /// Kind, namespace and name of the object.
+    pub title: String,
+    /// The pod or the pod template.
+    pub value: Value,
+    /// The namespace that the object names, empty if it leaves that to the command that creates it.
+    pub namespace: String,
+    /// The labels that its namespace is taken to have: those that ask for a proxy.
+    pub namespace_labels: BTreeMap<String, String>,
+}
+
+/// Every pod and pod template of a file, in its order.
+///
+/// # Errors
+/// The first document that cannot be read.
+pub fn pods(text: &str, settings: &Settings) -> Result<Vec<FilePod>, ManifestError> {
+    let mut pods = vec![];
+    for document in document::split(text) {
+        let Some(value) = document.parse().map_err(ManifestError::Yaml)? else {
+            continue;
+        };
+        for workload in workload::find(&value) {
+            let template = workload.template(&value);
+            let template = template.map_err(|refusal| ManifestError::Refused {
+                line: document.line,
+                object: workload.title.clone(),
+                refusal,
+            })?;
+            pods.push(FilePod {
+                value: template.clone(),
+                title: workload.title,
+                namespace: workload.namespace,
+                namespace_labels: asking(settings),
+            });
+        }
+    }
+    Ok(pods)
+}
+
+/// The label of a namespace that asks for a proxy of these settings.
+fn asking(settings: &Settings) -> BTreeMap<String, String> {
+    let revision = &settings.injection.revision;
+    let (key, value) = match *revision == DEFAULT_REVISION {
+        true => ("istio-injection", "enabled"),
+        false => ("istio.io/rev", revision.as_str()),
+    };
+    BTreeMap::from([(key.to_owned(), value.to_owned())])
 }
 
 /// What is to happen to one document.
@@ -201,12 +253,12 @@ fn injection(
         plan.extend(&workload.at, upgrade.operations);
     }
     let template = workload.template(value)?;
-    let enabled = BTreeMap::from([("istio-injection".to_string(), "enabled".to_string())]);
+    let labels = asking(settings);
     let pod = Pod::read(template, workload.path)?;
     let owner = workload.owner.as_deref();
     let namespace = Namespace {
         name: &workload.namespace,
-        labels: &enabled,
+        labels: &labels,
         uid_range: None,
     };
     let injection = consider(template, &pod, owner, &namespace, settings)?;

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
 
-use crate::cli::InjectArgs;
+use crate::cli::SettingsArgs;
 use crate::settings::Settings;
 
 /// How long a cluster may take to say what its settings are.
@@ -18,7 +18,7 @@ const CONFIG_MAP: &str = "outrigger";
 const KEY: &str = "config.yaml";
 
 /// The settings and where they are from.
-pub(super) async fn settings(args: &InjectArgs) -> anyhow::Result<(Settings, String)> {
+pub(crate) async fn settings(args: &SettingsArgs) -> anyhow::Result<(Settings, String)> {
     let namespace = &args.outrigger_namespace;
     if let Some(file) = &args.config {
         return Ok((read_settings(file)?, format!("those of {}", file.display())));
