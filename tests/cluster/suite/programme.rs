@@ -186,7 +186,13 @@ pub(crate) const ACTS: &[&[Chapter]] = &[
                 ),
             ],
         ),
-        alone(&[("security: what the init container needs", security::with_init)]),
+        alone(&[
+            ("security: what the init container needs", security::with_init),
+            (
+                "security: the proxy's user is nobody else's, also in OpenShift's ranges",
+                security::users,
+            ),
+        ]),
         within(
             &dual_stack::SCENE,
             &[("dual stack: IPv6 is captured and routed", dual_stack::ipv6)],

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::annotations::dry_run;
 use crate::corpus::{self, modest};
@@ -82,9 +82,11 @@ pub(crate) fn every_level() -> Result<()> {
         let count = |wanted: Admitted| answers.iter().filter(|answer| **answer == wanted).count();
         let admitted = count(Admitted::WithProxy);
         println!(
-            "    level {level}: of {} pods {admitted} are admitted with a proxy, {} remain without, {} are refused either way",
+            "    level {level}: of {} pods {admitted} are admitted with a proxy, {} remain without, {} \
+             are denied by the injector, {} are refused either way",
             pods.len(),
             count(Admitted::WithoutProxy),
+            count(Admitted::Denied),
             count(Admitted::No)
         );
         ensure!(admitted > 0, "level {level} admits none of the pods");
@@ -99,7 +101,9 @@ pub(crate) fn every_level() -> Result<()> {
 enum Admitted {
     WithProxy,
     WithoutProxy,
-    /// Nor would it be without a proxy, or the injector has refused it and said why.
+    /// The injector has refused it, and said why.
+    Denied,
+    /// Nor would it be without a proxy.
     No,
 }
 
@@ -117,7 +121,7 @@ async fn admitted(
             Ok(Admitted::WithProxy)
         }
         Ok(_) => Ok(Admitted::WithoutProxy),
-        Err(error) if error.to_string().contains("denied the request") => Ok(Admitted::No),
+        Err(error) if error.to_string().contains("denied the request") => Ok(Admitted::Denied),
         Err(error) => Err(error.context(format!("{origin} is refused with a proxy only: {pod}"))),
     }
 }
@@ -132,6 +136,54 @@ async fn created(client: &kube::Client, namespace: &Namespace, pod: &Value) -> R
         .header("content-type", "application/json")
         .body(pod.to_string().into_bytes())?;
     Ok(client.request(request).await?)
+}
+
+/// An application that runs as the proxy's user would be captured by nobody: the proxy takes another. So it does where
+/// OpenShift gives a namespace users of its own.
+pub(crate) fn users() -> Result<()> {
+    outrigger()?;
+    let namespace = Namespace::injected("security-users")?;
+    let run_as = |name: &str, context: Value| {
+        let mut pod = modest(name);
+        pod["spec"]["securityContext"] = context;
+        pod["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"] = true.into();
+        namespace.apply(&pod.to_string())
+    };
+    run_as("same", json!({"runAsUser": 1337, "runAsNonRoot": true}))?;
+    let range = "openshift.io/sa.scc.uid-range=1000660000/10000";
+    kubectl(&["annotate", "namespace", namespace.0, range])?;
+    let random = json!({"runAsUser": 1_000_660_000, "fsGroup": 1_000_660_000, "runAsNonRoot": true});
+    eventually(
+        "the control plane knows of the range",
+        Duration::from_secs(10),
+        || {
+            namespace.kubectl(&["delete", "pod", "random", "--ignore-not-found"])?;
+            run_as("random", random.clone())?;
+            Ok(proxy_user(&namespace, "random")? == 1_000_660_001)
+        },
+    )?;
+    ensure!(
+        proxy_user(&namespace, "same")? != 1337,
+        "application and proxy are the same user"
+    );
+    for pod in ["same", "random"] {
+        namespace.ready(pod)?;
+        namespace.hears(pod, "app", "AT_START: 200")?;
+        let carried = namespace.carried(pod, "Outbound")?;
+        ensure!(
+            carried == 1.0,
+            "the proxy of {pod} carried {carried} calls, of one"
+        );
+    }
+    namespace.delete()
+}
+
+fn proxy_user(namespace: &Namespace, pod: &str) -> Result<u64> {
+    let pod = namespace.object(&format!("pod/{pod}"))?;
+    let containers = containers(&pod, "initContainers");
+    let proxy = containers.iter().find(|(name, _)| *name == "outrigger-proxy");
+    let user = &proxy.context("no proxy")?.1["securityContext"]["runAsUser"];
+    user.as_u64().context("no user")
 }
 
 /// The suite plays the agent of a node: it sets up the redirection from outside, and the pod starts under the strictest
