@@ -2,9 +2,11 @@
 
 mod difference;
 mod kubernetes;
+mod manifests;
 mod properties;
 mod started;
 mod strategy;
+mod text;
 
 use std::collections::BTreeMap;
 

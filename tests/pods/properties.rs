@@ -14,14 +14,17 @@ use super::{applied, decided, kubernetes, started, undone};
 const STATUS: &str = "outrigger.dev/status";
 const PROBES: [&str; 4] = ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"];
 
-/// As proptest's own, but the same pods each time: a failure is somebody's change and not bad luck.
-fn config() -> ProptestConfig {
+/// As proptest's own, but fewer pods unless more are asked for, and the same each time: a failure is somebody's change and
+/// not bad luck.
+pub(super) fn config() -> ProptestConfig {
     let config = ProptestConfig::default();
+    let asked = std::env::var_os("PROPTEST_CASES").is_some();
     let rng_seed = match config.rng_seed {
         RngSeed::Random => RngSeed::Fixed(4),
         fixed => fixed,
     };
     ProptestConfig {
+        cases: if asked { config.cases } else { 64 },
         rng_seed,
         failure_persistence: None,
         ..config

@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::{METRICS_PORT, PROXY, Replacement, Sidecar};
@@ -19,13 +21,14 @@ const HOOKS: [(&str, &str); 2] = [("postStart", "poststart"), ("preStop", "prest
 
 /// Adds what changes in the containers, and gives what the proxy is to do, by path.
 pub(super) fn rewrite(pod: &Pod, native: bool, hold: bool, sidecar: &mut Sidecar) -> Map<String, Value> {
-    let mut probes = Map::new();
+    let (mut probes, mut names) = (Map::new(), BTreeSet::new());
     // Beside an ordinary container's proxy, init containers are over before it runs.
     let sidecars = pod.init_containers.unwrap_or_default().iter();
     let sidecars = sidecars.filter(|it| native && it["restartPolicy"] == "Always");
     let containers = pod.containers.iter().map(|it| ("containers", it));
     for (list, container) in sidecars.map(|it| ("initContainers", it)).chain(containers) {
-        if name(container) == PROXY {
+        // A place and a path name one container. Kubernetes refuses the pod if they do not.
+        if name(container) == PROXY || !is_label(name(container)) || !names.insert(name(container)) {
             continue;
         }
         let at = format!("spec.{list}[{}]", name(container));
@@ -57,6 +60,11 @@ pub(super) fn rewrite(pod: &Pod, native: bool, hold: bool, sidecar: &mut Sidecar
         }
     }
     probes
+}
+
+fn is_label(name: &str) -> bool {
+    name.bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 /// What of a probe or hook the proxy has to know, with the port's number. `None` for one that runs a program, for one that
