@@ -11,6 +11,7 @@ use serde_json::Value;
 
 pub use owner::Owner;
 
+use crate::inject::manifest::asking;
 use crate::inject::{self, Injected, Injection, Namespace, Reason};
 use crate::settings::Settings;
 
@@ -81,6 +82,9 @@ pub fn audit(pod: &Value, namespace: &Namespace, settings: &Settings) -> Option<
             Code::Missing,
             format!("it has no proxy, and would be refused today: {refusal}"),
         ),
+        (Some(then), Ok(today)) if [Reason::NotSelected, Reason::NotThisRevision].contains(&today.reason) => {
+            by_hand(pod, &then, namespace, settings)
+        }
         (Some(then), Ok(today)) if !today.reason.injects() => {
             let ours = then.revision == settings.injection.revision;
             let why = format!("it has a proxy although {}", today.reason.because());
@@ -98,6 +102,23 @@ pub fn audit(pod: &Value, namespace: &Namespace, settings: &Settings) -> Option<
 fn is_for_default(pod: &Value, namespace: &Namespace) -> bool {
     namespace.labels.contains_key("istio-injection")
         || pod["metadata"]["labels"]["sidecar.istio.io/inject"] == "true"
+}
+
+/// A pod with a proxy for which nothing asks: its manifest was injected, or a label has gone since, which is not told apart.
+/// It is compared with what a namespace that asks would give it.
+fn by_hand(pod: &Value, then: &Injected, namespace: &Namespace, settings: &Settings) -> Option<Finding> {
+    if then.revision != settings.injection.revision {
+        return None;
+    }
+    let labels = asking(settings);
+    let asks = Namespace {
+        labels: &labels,
+        ..*namespace
+    };
+    match inject::again(pod, &asks, settings) {
+        Ok(today) if today.reason.injects() => compare(pod, then, &today, settings),
+        _ => None,
+    }
 }
 
 /// A pod with a proxy, and what would be done to it today.

@@ -183,10 +183,12 @@ fn proxies_are_compared_with_what_they_would_be_today() {
         (&older, ENABLED, Some((Outdated, "version 0.0.1"))),
         (&scheduled(injected(annotated, &today)), ENABLED, None),
         (&annotated_later, ENABLED, Some((Differs, "other settings"))),
+        (&current, "", None),
+        (&older, "", Some((Outdated, "version 0.0.1"))),
         (
-            &current,
+            &running("proxy: {logLevel: debug}"),
             "",
-            Some((Unwanted, "although neither the namespace nor the pod")),
+            Some((Differs, "other settings")),
         ),
         (
             &current,
@@ -217,7 +219,7 @@ fn proxies_are_compared_with_what_they_would_be_today() {
 
 #[test]
 fn one_revision_speaks_about_each_pod() {
-    use Code::{Missing, Outdated, Unwanted};
+    use Code::{Missing, Outdated};
     let (default, canary) = (Settings::default(), settings("injection: {revision: canary}"));
     let by_default = scheduled(injected(pod(), &default));
     let by_canary = scheduled(injected(pod(), &canary));
@@ -243,9 +245,9 @@ fn one_revision_speaks_about_each_pod() {
             Some((Outdated, "revision outrigger, and today's is canary")),
         ),
         (&by_canary, ENABLED, Some((Outdated, "revision canary")), None),
-        (&by_canary, "", None, Some((Unwanted, ""))),
+        (&by_canary, "", None, None),
         (&asking, "", Some((Outdated, "revision canary")), None),
-        (&by_default, "", Some((Unwanted, "")), None),
+        (&by_default, "", None, None),
     ] {
         check(pod, labels, &default, of_default);
         check(pod, labels, &canary, of_canary);

@@ -150,7 +150,7 @@ pub fn pods(text: &str, settings: &Settings) -> Result<Vec<FilePod>, ManifestErr
 }
 
 /// The label of a namespace that asks for a proxy of these settings.
-fn asking(settings: &Settings) -> BTreeMap<String, String> {
+pub(crate) fn asking(settings: &Settings) -> BTreeMap<String, String> {
     let revision = &settings.injection.revision;
     let (key, value) = match *revision == DEFAULT_REVISION {
         true => ("istio-injection", "enabled"),
