@@ -3,7 +3,6 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::kubectl::{Namespace, run};
 use crate::scene::{Scene, containers};
 
 pub(crate) static SCENE: Scene = Scene::new("annotations", PODS);
@@ -198,7 +197,8 @@ pub(crate) fn refused() -> Result<()> {
         (format!("{SIDECAR}/userVolume"), "[{"),
     ] {
         let pod = plain(json!({&annotation: value}));
-        let refusal = dry_run(namespace, &pod)
+        let refusal = namespace
+            .dry_run(&pod)
             .err()
             .with_context(|| format!("{annotation}: {value} was accepted"))?
             .to_string();
@@ -214,7 +214,7 @@ pub(crate) fn refused() -> Result<()> {
 pub(crate) fn resources() -> Result<()> {
     let namespace = SCENE.namespace()?;
     let resources = |annotations: Value| -> Result<Value> {
-        let pod = dry_run(namespace, &plain(annotations))?;
+        let pod = namespace.dry_run(&plain(annotations))?;
         let all = containers(&pod, "initContainers");
         let proxy = all.iter().find(|(name, _)| *name == "outrigger-proxy");
         Ok(proxy.context("no proxy")?.1["resources"].clone())
@@ -242,21 +242,6 @@ fn plain(annotations: Value) -> Value {
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "plain", "annotations": annotations},
         "spec": {"containers": [{"name": "app", "image": "localhost/app:1"}]},
     })
-}
-
-/// The pod as the API server would keep it.
-pub(crate) fn dry_run(namespace: &Namespace, pod: &Value) -> Result<Value> {
-    let create = [
-        "-n",
-        namespace.0,
-        "create",
-        "--dry-run=server",
-        "-o",
-        "json",
-        "-f",
-        "-",
-    ];
-    Ok(serde_json::from_str(&run("kubectl", &create, &pod.to_string())?)?)
 }
 
 /// The author's own words about the proxy's container, and a volume for it: merged, and it runs with them.

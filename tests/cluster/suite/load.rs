@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::annotations::dry_run;
 use crate::figures::{Times, first_pod, memory};
 use crate::install::{SYSTEM, ca_bundles, outrigger};
 use crate::kubectl::Namespace;
@@ -89,9 +88,7 @@ pub(crate) fn reviews() -> Result<()> {
 /// An AdmissionReview of an ordinary pod, as the API server fills it in.
 fn review(plain: &Namespace, namespace: &str) -> Result<Value> {
     let probe = json!({"httpGet": {"path": "/healthz", "port": "http"}});
-    let mut pod = dry_run(
-        plain,
-        &json!({
+    let mut pod = plain.dry_run(&json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": "web", "labels": {"app": "web", "version": "v1"}},
             "spec": {"containers": [{

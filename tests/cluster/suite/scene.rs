@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
 use crate::install::outrigger;
-use crate::kubectl::{Namespace, eventually, kubectl};
+use crate::kubectl::{Namespace, eventually, kubectl, run};
 
 /// A namespace that asks for proxies, and what is applied to it.
 pub(crate) struct Scene {
@@ -62,6 +62,25 @@ impl Namespace {
     pub(crate) fn object(&self, kind_and_name: &str) -> Result<Value> {
         let text = self.kubectl(&["get", kind_and_name, "-o", "json"])?;
         serde_json::from_str(&text).with_context(|| kind_and_name.to_owned())
+    }
+
+    /// A new object as the API server would keep it.
+    pub(crate) fn dry_run(&self, object: &Value) -> Result<Value> {
+        let create = [
+            "-n",
+            self.0,
+            "create",
+            "--dry-run=server",
+            "-o",
+            "json",
+            "-f",
+            "-",
+        ];
+        Ok(serde_json::from_str(&run(
+            "kubectl",
+            &create,
+            &object.to_string(),
+        )?)?)
     }
 
     /// What a container of the recipe `app` has said: who asked it for what.

@@ -8,7 +8,6 @@ use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 
-use crate::annotations::dry_run;
 use crate::corpus::{self, modest};
 use crate::install::outrigger;
 use crate::kubectl::{Namespace, eventually, kubectl, run};
@@ -43,7 +42,7 @@ pub(crate) fn with_init() -> Result<()> {
         ("restricted", "security-init-restricted"),
     ] {
         let namespace = namespace(name, level, "istio-injection=enabled")?;
-        match (level, dry_run(&namespace, &modest("modest"))) {
+        match (level, namespace.dry_run(&modest("modest"))) {
             ("privileged", answer) => drop(answer?),
             (_, Ok(_)) => anyhow::bail!("level {level} has admitted NET_ADMIN"),
             (_, Err(refusal)) => {
