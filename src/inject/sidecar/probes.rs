@@ -1,9 +1,8 @@
 //! The kubelet's probes and hooks, led to the proxy, which asks the application: what the mesh may one day demand of
 //! whoever connects need not be demanded of the kubelet. A part of `sidecar`.
 
-use std::net::IpAddr;
-
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
@@ -18,6 +17,10 @@ const PROBES: [(&str, &str); 3] = [
 ];
 /// Lifecycle hooks and what the proxy calls them.
 const HOOKS: [(&str, &str); 2] = [("postStart", "poststart"), ("preStop", "prestop")];
+
+/// Linux takes variables of up to 128 KiB, and Kubernetes annotations, in which the status holds the probes too, of 256 KiB
+/// in all.
+const LARGEST: usize = 64 * 1024;
 
 /// Adds what changes in the containers, and gives what the proxy is to do, by path.
 pub(super) fn rewrite(pod: &Pod, native: bool, hold: bool, sidecar: &mut Sidecar) -> Map<String, Value> {
@@ -58,6 +61,15 @@ pub(super) fn rewrite(pod: &Pod, native: bool, hold: bool, sidecar: &mut Sidecar
                 .push(replacement(&format!("{at}.lifecycle.{field}"), hook, &path));
             probes.insert(path, action);
         }
+    }
+    let size = Value::from(probes.clone()).to_string().len();
+    if size > LARGEST {
+        sidecar.replaced.clear();
+        sidecar.warnings.push(format!(
+            "the pod's probes take {size} bytes, more than the {LARGEST} that the proxy can be told in one variable: the \
+             kubelet asks the application itself"
+        ));
+        return Map::new();
     }
     probes
 }
@@ -198,6 +210,24 @@ mod tests {
                 json!({"httpGet": {"path": "/stop", "port": 1}}),
             )),
         );
+    }
+
+    #[test]
+    fn probes_that_no_variable_holds_stay() {
+        let check = |length: usize, expected: usize| {
+            let probe = json!({"httpGet": {"path": "x".repeat(length), "port": 80}});
+            let pod = json!({"spec": {"containers": [container("livenessProbe", probe)]}});
+            let (mut sidecar, view) = (Sidecar::default(), Pod::read(&pod, "").expect("a pod"));
+            let probes = rewrite(&view, true, true, &mut sidecar);
+            assert_eq!(
+                (probes.len(), sidecar.replaced.len()),
+                (expected, expected),
+                "{length}"
+            );
+            assert_eq!(sidecar.warnings.len(), 1 - expected, "{length}");
+        };
+        check(60_000, 1);
+        check(70_000, 0);
     }
 
     #[test]
