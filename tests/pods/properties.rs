@@ -107,6 +107,11 @@ fn faults(pod: &Value) -> Vec<(&str, &str)> {
         .collect()
 }
 
+/// A broken rule without the list that it was broken in: the author's own proxy container may move to the other.
+fn placed(rule: &str) -> String {
+    rule.replace("spec.initContainers[", "spec.containers[")
+}
+
 /// A container that another webhook puts into the pod: a list, a place in it and the container.
 fn insertion() -> impl Strategy<Value = (&'static str, Index, Value)> {
     let donor = pods().prop_map(|mut pod| pod["spec"]["containers"][0].take());
@@ -247,8 +252,9 @@ proptest! {
     #[test]
     fn no_rule_of_kubernetes_is_broken_anew(pod in pods()) {
         if let Some(after) = injected(&pod) {
-            let before = kubernetes::violations(&pod);
-            let broken: Vec<_> = kubernetes::violations(&after).difference(&before).cloned().collect();
+            let before: Vec<_> = kubernetes::violations(&pod).iter().map(|rule| placed(rule)).collect();
+            let after = kubernetes::violations(&after);
+            let broken: Vec<_> = after.iter().filter(|rule| !before.contains(&placed(rule))).collect();
             prop_assert!(broken.is_empty(), "{broken:#?}");
         }
     }

@@ -51,10 +51,6 @@ pub(super) fn merge(
                     let free = items(value).filter(|mount| mount["mountPath"] != CREDENTIALS);
                     list_over(ours, field, "mountPath", &free.cloned().collect::<Vec<_>>());
                 }
-                // Merged, a probe would have two handlers.
-                "livenessProbe" | "readinessProbe" | "startupProbe" => {
-                    ours.insert(field.clone(), value.clone());
-                }
                 _ => over(ours, field, value),
             }
         }
@@ -83,11 +79,20 @@ fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
 
+/// Objects that are one handler among several: merged, they would have two, which Kubernetes refuses.
+const HANDLERS: [&str; 5] = [
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "postStart",
+    "preStop",
+];
+
 /// Objects are merged, lists by their key if they have one, and all else is replaced.
 fn over(ours: &mut Map<String, Value>, field: &str, theirs: &Value) {
     let key = KEYS.iter().find(|(list, _)| *list == field).map(|(_, key)| *key);
     match (ours.get_mut(field), theirs, key) {
-        (Some(Value::Object(ours)), Value::Object(theirs), _) => {
+        (Some(Value::Object(ours)), Value::Object(theirs), _) if !HANDLERS.contains(&field) => {
             for (field, value) in theirs {
                 over(ours, field, value);
             }

@@ -43,11 +43,6 @@ impl Rules {
                         &at,
                         "scheme",
                     );
-                    self.expect(
-                        action["path"].as_str().is_some_and(|path| !path.is_empty()),
-                        &at,
-                        "path is required",
-                    );
                 }
                 "tcpSocket" => self.port(&action["port"], &at),
                 "grpc" => self.expect(is_port(&action["port"]), &at, "port must be a number"),
