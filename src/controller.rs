@@ -31,7 +31,7 @@ const OLDEST_KUBERNETES: (u32, u32) = (1, 21);
 
 /// The oldest Kubernetes whose native sidecars are on by default (KEP-753, beta). On an older one an init container that
 /// does not end would hold up its pod for ever.
-const NATIVE_SIDECARS: (u32, u32) = (1, 29);
+pub(crate) const NATIVE_SIDECARS: (u32, u32) = (1, 29);
 
 /// What the Deployment knows.
 #[derive(Debug, Clone, Args)]
@@ -183,7 +183,7 @@ fn webhook(
 }
 
 /// Major and minor number of the cluster's version, if the control plane can work with it.
-async fn version(client: &Client) -> anyhow::Result<(u32, u32)> {
+pub(crate) async fn version(client: &Client) -> anyhow::Result<(u32, u32)> {
     let version = client
         .apiserver_version()
         .await

@@ -72,7 +72,7 @@ pub enum ManifestError {
 /// to stay out is respected. API versions that are no longer served become those that replaced them.
 ///
 /// # Errors
-/// All errors of the file, never a part of its text.
+/// The file's errors (no more than about a hundred), never a part of its text.
 pub fn inject(text: &str, settings: &Settings, format: Format) -> Result<Outcome, Vec<ManifestError>> {
     each_document(text, format, |value, workload, plan| {
         injection(value, workload, settings, plan)
@@ -83,7 +83,7 @@ pub fn inject(text: &str, settings: &Settings, format: Format) -> Result<Outcome
 /// file again, byte for byte, but for API versions that were upgraded.
 ///
 /// # Errors
-/// All errors of the file, never a part of its text.
+/// The file's errors (no more than about a hundred), never a part of its text.
 pub fn uninject(text: &str, format: Format) -> Result<Outcome, Vec<ManifestError>> {
     each_document(text, format, removal)
 }
@@ -159,6 +159,9 @@ pub(crate) fn asking(settings: &Settings) -> BTreeMap<String, String> {
     BTreeMap::from([(key.to_owned(), value.to_owned())])
 }
 
+/// Errors of one file after which no more are looked for: it is no manifest.
+const ENOUGH: usize = 100;
+
 /// What is to happen to one document.
 #[derive(Default)]
 struct Plan {
@@ -188,6 +191,9 @@ fn each_document(
         match changed(&document, format, &plan, &mut notes) {
             Ok(written) => output.push_str(&written),
             Err(found) => errors.extend(found),
+        }
+        if errors.len() >= ENOUGH {
+            break;
         }
     }
     match errors.is_empty() {

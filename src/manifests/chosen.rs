@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Api, Client};
+use kube::{Api, Client, Config};
 
 use crate::cli::SettingsArgs;
+use crate::controller::{NATIVE_SIDECARS, version};
 use crate::settings::Settings;
 
 /// How long a cluster may take to say what its settings are.
@@ -19,6 +20,14 @@ const KEY: &str = "config.yaml";
 
 /// The settings and where they are from.
 pub(crate) async fn settings(args: &SettingsArgs) -> anyhow::Result<(Settings, String)> {
+    let (mut settings, source) = found(args).await?;
+    // As the controller has it.
+    let ignored = &mut settings.injection.ignored_namespaces;
+    ignored.push(args.outrigger_namespace.clone());
+    Ok((settings, source))
+}
+
+async fn found(args: &SettingsArgs) -> anyhow::Result<(Settings, String)> {
     let namespace = &args.outrigger_namespace;
     if let Some(file) = &args.config {
         return Ok((read_settings(file)?, format!("those of {}", file.display())));
@@ -30,33 +39,36 @@ pub(crate) async fn settings(args: &SettingsArgs) -> anyhow::Result<(Settings, S
         return Ok((settings, format!("the chart's, with the values of {}", name())));
     }
     let built_in = |because: String| {
-        Ok((
-            Settings::default(),
-            format!("the built-in ones, because {because}"),
-        ))
+        let source = format!("the built-in ones, because {because}");
+        Ok((Settings::default(), source))
     };
-    let found = match tokio::time::timeout(PATIENCE, of_cluster(namespace)).await {
-        Err(_) => return built_in(format!("no cluster answered within {} s", PATIENCE.as_secs())),
-        Ok(Err(error)) => return built_in(format!("no cluster answered: {error:#}")),
-        Ok(Ok(found)) => found,
+    let Ok(config) = Config::infer().await else {
+        return built_in("there is no kubeconfig".into());
     };
-    let Some(text) = found else {
-        return built_in(format!("the cluster has no ConfigMap {namespace}/{CONFIG_MAP}"));
-    };
-    let name = || format!("ConfigMap {namespace}/{CONFIG_MAP} {KEY}");
-    let settings = Settings::parse(&text).with_context(name)?;
-    Ok((settings, format!("the cluster's, of {}", name())))
+    match tokio::time::timeout(PATIENCE, of_cluster(config, namespace)).await {
+        Err(_) => built_in(format!("no cluster answered within {} s", PATIENCE.as_secs())),
+        Ok(Err(error)) => built_in(format!("the cluster did not tell: {error}")),
+        Ok(Ok(None)) => built_in(format!("the cluster has no ConfigMap {namespace}/{CONFIG_MAP}")),
+        Ok(Ok(Some((text, version)))) => {
+            let name = format!("ConfigMap {namespace}/{CONFIG_MAP} {KEY}");
+            let mut settings = Settings::parse(&text).with_context(|| name.clone())?;
+            let native = &mut settings.proxy.native_sidecar;
+            native.get_or_insert(version >= NATIVE_SIDECARS);
+            Ok((settings, format!("the cluster's, of {name}")))
+        }
+    }
 }
 
-async fn of_cluster(namespace: &str) -> anyhow::Result<Option<String>> {
-    let client = Client::try_default().await?;
-    let config_maps: Api<ConfigMap> = Api::namespaced(client, namespace);
+/// The text of the settings and the version of Kubernetes.
+async fn of_cluster(config: Config, namespace: &str) -> anyhow::Result<Option<(String, (u32, u32))>> {
+    let client = Client::try_from(config)?;
+    let config_maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let Some(found) = config_maps.get_opt(CONFIG_MAP).await? else {
         return Ok(None);
     };
     let text = found.data.and_then(|mut data| data.remove(KEY));
-    text.map(Some)
-        .ok_or_else(|| anyhow!("ConfigMap {namespace}/{CONFIG_MAP} has no {KEY}"))
+    let text = text.ok_or_else(|| anyhow!("ConfigMap {namespace}/{CONFIG_MAP} has no {KEY}"))?;
+    Ok(Some((text, version(&client).await?)))
 }
 
 /// Settings from a file.

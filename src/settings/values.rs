@@ -8,6 +8,14 @@ use super::{Proxy, Settings, SettingsError};
 /// The port of discovery on the control plane's Service.
 const DISCOVERY_PORT: u16 = 15012;
 
+/// Lists of ports, of which one alone is a number in YAML.
+const PORTS: [&str; 4] = [
+    "includeInboundPorts",
+    "excludeInboundPorts",
+    "includeOutboundPorts",
+    "excludeOutboundPorts",
+];
+
 impl Settings {
     /// Reads a values file of the chart for a release in `namespace`. What it does not set has the chart's default; values
     /// that are not about injection are left out.
@@ -34,6 +42,14 @@ impl Settings {
             proxy.insert("image".into(), image(&values["image"]).into());
             if let Some(policy) = text_of(&values["image"]["pullPolicy"]) {
                 proxy.insert("imagePullPolicy".into(), policy.into());
+            }
+            if proxy.get("nativeSidecar").is_some_and(|value| value == "auto") {
+                proxy.shift_remove("nativeSidecar");
+            }
+            for field in PORTS {
+                if let Some(port) = proxy.get(field).and_then(Value::as_u64) {
+                    proxy.insert(field.into(), port.to_string().into());
+                }
             }
             if let Some(given) = proxy.get("resources") {
                 let mut resources = json!(Proxy::default().resources);
@@ -127,6 +143,18 @@ proxy: {uid: 2000, resources: {requests: {cpu: 5m}, limits: {memory: null}}}
             digest.proxy.image.ends_with("/outrigger@sha256:00"),
             "{}",
             digest.proxy.image
+        );
+    }
+
+    #[test]
+    fn the_charts_own_values_are_the_defaults() {
+        let chart = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/outrigger/values.yaml");
+        let values = std::fs::read_to_string(chart).expect("the chart's values");
+        assert_eq!(format!("{:?}", read(&values)), format!("{:?}", read("")));
+        let port = |text| format!("{:?}", read(text).proxy.exclude_inbound_ports);
+        assert_eq!(
+            port("proxy: {excludeInboundPorts: 8080}"),
+            port("proxy: {excludeInboundPorts: '8080'}")
         );
     }
 

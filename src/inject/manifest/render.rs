@@ -96,10 +96,10 @@ impl<'t> Render<'t> {
         };
         match collection.is_flow {
             true => self.remove_from_flow(collection, &survives),
-            false => self.remove_from_block(collection, &survives),
+            false => self.remove_from_block(node, collection, &survives),
         }
         if self.keeps_removed && !collection.is_mapping {
-            self.keep_removed(collection, &survives, pointer);
+            self.keep_removed(node, collection, &survives, pointer);
         }
         let mut previous = None;
         for member in members {
@@ -111,7 +111,7 @@ impl<'t> Render<'t> {
                     }
                     (Edit::New(value), false) => self.insert_in_block(collection, previous, key, value),
                     (Edit::Text(text), _) => {
-                        let place = self.place_of_removed(collection, previous);
+                        let place = self.place_of_removed(node, collection, previous);
                         self.changes.push((place, place, text.clone()));
                     }
                     _ => {}
@@ -243,7 +243,7 @@ impl<'t> Render<'t> {
         }
     }
 
-    fn remove_from_block(&mut self, collection: &Collection, survives: &[bool]) {
+    fn remove_from_block(&mut self, node: &Node, collection: &Collection, survives: &[bool]) {
         let children = &collection.children;
         let mut from = 0;
         let own_line = |child: &Child| {
@@ -264,30 +264,35 @@ impl<'t> Render<'t> {
             .skip(from)
             .filter(|(index, _)| !survives[*index]);
         for (index, child) in removed {
-            let above = lines::end_of_previous(self.text, child.start).unwrap_or(child.start);
-            let start = match self.keeps_removed && !collection.is_mapping {
-                true => self.place_of_removed(collection, index.checked_sub(1)),
-                false => above,
+            let (start, end) = match self.keeps_removed && !collection.is_mapping {
+                true => self.lines_that_go(node, collection, survives, index),
+                false => {
+                    let above = lines::end_of_previous(self.text, child.start);
+                    let end = lines::end(self.text, child.end());
+                    (above.unwrap_or(child.start), end)
+                }
             };
-            let end = lines::end(self.text, child.end());
             self.changes.push((start, end, String::new()));
         }
     }
 
     /// Keeps the texts of items that go, with the comments above them, for the place behind what is in front of them.
-    fn keep_removed(&mut self, collection: &Collection, survives: &[bool], pointer: &str) {
+    fn keep_removed(&mut self, node: &Node, collection: &Collection, survives: &[bool], pointer: &str) {
         let children = &collection.children;
-        for (index, child) in children.iter().enumerate().filter(|(index, _)| !survives[*index]) {
+        if !children.is_empty() && !survives.contains(&true) {
+            let text = self.text[node.start..node.end].to_string();
+            self.rewritten.insert(pointer.into(), text);
+            return;
+        }
+        let removed = children.iter().enumerate().filter(|(index, _)| !survives[*index]);
+        for (index, child) in removed {
             let (start, end) = match (collection.is_flow, index, children.get(index + 1)) {
                 (true, 0, Some(next)) => (child.start, next.start),
-                (true, ..) => (
-                    self.place_of_removed(collection, index.checked_sub(1)),
-                    child.end(),
-                ),
-                (false, ..) => {
-                    let start = self.place_of_removed(collection, index.checked_sub(1));
-                    (start, lines::end(self.text, child.end()))
+                (true, ..) => {
+                    let start = self.place_of_removed(node, collection, index.checked_sub(1));
+                    (start, child.end())
                 }
+                (false, ..) => self.lines_that_go(node, collection, survives, index),
             };
             if let Some(text) = self.text.get(start..end) {
                 self.rewritten.insert(format!("{pointer}/{index}"), text.into());
@@ -295,9 +300,27 @@ impl<'t> Render<'t> {
         }
     }
 
+    /// The lines of an item and the comments above it; of the first also the empty lines up to the next and its comments.
+    fn lines_that_go(
+        &self,
+        node: &Node,
+        collection: &Collection,
+        survives: &[bool],
+        index: usize,
+    ) -> (usize, usize) {
+        let children = &collection.children;
+        let start = self.place_of_removed(node, collection, index.checked_sub(1));
+        let end = lines::end(self.text, children[index].end());
+        let next = children.get(1).filter(|_| index == 0 && survives[1]);
+        let next = next.and_then(|next| above(self.text, next.start));
+        (start, next.map_or(end, |next| next.max(end)))
+    }
+
     /// Behind an item, or in front of the first.
-    fn place_of_removed(&self, collection: &Collection, previous: Option<usize>) -> usize {
-        let first = collection.children[0].start;
+    fn place_of_removed(&self, node: &Node, collection: &Collection, previous: Option<usize>) -> usize {
+        let Some(first) = collection.children.first().map(|child| child.start) else {
+            return self.opening(node);
+        };
         match (
             previous.map(|previous| collection.children[previous].end()),
             collection.is_flow,
@@ -360,6 +383,15 @@ impl<'t> Render<'t> {
         node.start + text.rfind(['[', '{']).map_or(0, |at| at + 1)
     }
 
+    /// Behind the comma that may follow the last of a bracket: alone it would be an error.
+    fn behind_comma(&self, end: usize) -> usize {
+        let rest = self.text[end..].trim_start();
+        match rest.strip_prefix(',') {
+            Some(rest) => self.text.len() - rest.len(),
+            None => end,
+        }
+    }
+
     /// With the comma that is in front of it, or, for the first, behind it.
     fn remove_from_flow(&mut self, collection: &Collection, survives: &[bool]) {
         let children = &collection.children;
@@ -375,7 +407,7 @@ impl<'t> Render<'t> {
             }
             let (start, end) = match (first, children.get(index)) {
                 (0, Some(next)) => (children[0].start, next.start),
-                (0, None) => (children[0].start, children[index - 1].end()),
+                (0, None) => (children[0].start, self.behind_comma(children[index - 1].end())),
                 (first, _) => (children[first - 1].end(), children[index - 1].end()),
             };
             self.changes.push((start, end, String::new()));

@@ -44,6 +44,14 @@ pub enum SpliceError {
     },
 }
 
+/// A document after its patch.
+pub(super) struct Spliced {
+    pub(super) text: String,
+    /// As in [`Rendered`].
+    pub(super) rewritten: BTreeMap<String, String>,
+    pub(super) value: Value,
+}
+
 /// Applies `patch` to a document that means `value`. `texts` are put in the places that their pointers name once the patch
 /// is applied, if they mean what is there. `keeps_removed` is as in `render`.
 pub(super) fn splice(
@@ -52,19 +60,24 @@ pub(super) fn splice(
     patch: &Patch,
     texts: &BTreeMap<String, String>,
     keeps_removed: bool,
-) -> Result<Rendered, SpliceError> {
+) -> Result<Spliced, SpliceError> {
     let line = document.line;
     let mut expected = value.clone();
     json_patch::patch(&mut expected, patch).map_err(|error| SpliceError::Patch { line, error })?;
+    let spliced = |rendered: Rendered, value| Spliced {
+        text: rendered.text,
+        rewritten: rendered.rewritten,
+        value,
+    };
     if !texts.is_empty()
         && let Ok(rendered) = attempt(document, value, patch, texts, keeps_removed)
         && differs(&rendered, &expected).is_none()
     {
-        return Ok(rendered);
+        return Ok(spliced(rendered, expected));
     }
     let rendered = attempt(document, value, patch, &BTreeMap::new(), keeps_removed)?;
     match differs(&rendered, &expected) {
-        None => Ok(rendered),
+        None => Ok(spliced(rendered, expected)),
         Some(field) => Err(SpliceError::Differs { line, field }),
     }
 }

@@ -725,6 +725,8 @@ fn what_is_replaced_comes_back_as_it_was() {
     }
     let flow = "{apiVersion: v1, kind: Pod, spec: {containers: [ {name: outrigger-proxy, env: []} ,  {name: a, livenessProbe: {httpGet: {port: 80}}}]}}\n";
     check_all(flow, Anew);
+    let only = "{apiVersion: v1, kind: Pod, spec: {initContainers: [ {name: outrigger-proxy, restartPolicy: Always} , ], containers: [{name: a}]}}\n";
+    check_all(only, Anew);
     let last = "{apiVersion: v1, kind: Pod, spec: {containers: [ {name: a} ,  {name: outrigger-proxy} ]}}\n";
     check_all(last, Anew);
 }

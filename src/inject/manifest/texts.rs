@@ -2,10 +2,10 @@
 //! status annotation under `texts`, by JSON pointer in the document; `uninject` puts them back.
 //! Before it: `manifest`, with a document's patch. After it: `splice`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use json_patch::{Patch, PatchOperation, ReplaceOperation, jsonptr::PointerBuf};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::document::Document;
 use super::splice::{SpliceError, splice};
@@ -80,13 +80,12 @@ impl Texts {
         mut patch: Patch,
     ) -> Result<String, SpliceError> {
         let keeps = !self.keepers.is_empty();
-        let rendered = splice(document, value, &patch, &self.put_back, keeps)?;
-        let mut amendments = vec![];
-        for (template, texts) in self.by_template(rendered.rewritten) {
-            amendments.extend(amendment(document, value, &patch, &template, texts)?);
-        }
+        let spliced = splice(document, value, &patch, &self.put_back, keeps)?;
+        let texts = self.by_template(spliced.rewritten).into_iter();
+        let amendment = |(template, texts): (String, _)| amendment(&spliced.value, &template, texts);
+        let mut amendments: Vec<_> = texts.filter_map(amendment).collect();
         if amendments.is_empty() {
-            return Ok(rendered.text);
+            return Ok(spliced.text);
         }
         patch.0.append(&mut amendments);
         Ok(splice(document, value, &patch, &self.put_back, keeps)?.text)
@@ -96,18 +95,15 @@ impl Texts {
     /// with others of its List, the first.
     fn by_template(&self, rewritten: BTreeMap<String, String>) -> BTreeMap<String, BTreeMap<String, String>> {
         let mut found: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        let by_object: HashMap<_, _> = self.keepers.iter().map(|it| (it.at.as_str(), it)).collect();
         for (pointer, text) in rewritten {
-            let around = |keeper: &&Keeper| {
-                pointer
-                    .strip_prefix(keeper.at.as_str())
-                    .is_some_and(|rest| rest.starts_with('/'))
-            };
-            let innermost = self
-                .keepers
-                .iter()
-                .filter(around)
-                .max_by_key(|keeper| keeper.at.len());
-            let keeper = innermost.or(self.keepers.first());
+            let mut around = pointer.as_str();
+            let mut innermost = None;
+            while let (None, Some((parent, _))) = (innermost, around.rsplit_once('/')) {
+                innermost = by_object.get(parent);
+                around = parent;
+            }
+            let keeper = innermost.copied().or(self.keepers.first());
             if let Some(keeper) = keeper.filter(|_| !self.forgotten.contains(&pointer)) {
                 found
                     .entry(keeper.template.clone())
@@ -126,24 +122,13 @@ impl Texts {
 }
 
 /// The operation that adds texts to the status which the patch writes.
-fn amendment(
-    document: &Document,
-    value: &Value,
-    patch: &Patch,
-    template: &str,
-    texts: BTreeMap<String, String>,
-) -> Result<Option<PatchOperation>, SpliceError> {
-    let mut after = value.clone();
-    let line = document.line;
-    json_patch::patch(&mut after, patch).map_err(|error| SpliceError::Patch { line, error })?;
-    let pod = after.pointer(template).unwrap_or(&Value::Null);
+fn amendment(after: &Value, template: &str, texts: BTreeMap<String, String>) -> Option<PatchOperation> {
+    let pod = after.pointer(template)?;
     let status = pod["metadata"]["annotations"][ANNOTATION].as_str();
-    let Some(Value::Object(mut status)) = status.and_then(|status| serde_json::from_str(status).ok()) else {
-        return Ok(None);
-    };
+    let mut status: Map<String, Value> = serde_json::from_str(status?).ok()?;
     status.insert(FIELD.into(), serde_json::json!(texts));
     let path = PointerBuf::from_tokens(STATUS);
     let value = Value::Object(status).to_string().into();
     let replace = PatchOperation::Replace(ReplaceOperation { path, value });
-    Ok(Some(moved(template, replace)))
+    Some(moved(template, replace))
 }
