@@ -53,13 +53,17 @@ fn pods() -> Vec<Value> {
 }
 
 fn decided(pod: &Value) -> Result<Injection, Refusal> {
+    decided_with(pod, &Settings::default())
+}
+
+fn decided_with(pod: &Value, settings: &Settings) -> Result<Injection, Refusal> {
     let enabled = BTreeMap::from([("istio-injection".to_string(), "enabled".to_string())]);
     let namespace = Namespace {
         name: "shop",
         labels: &enabled,
         uid_range: None,
     };
-    inject(pod, &namespace, &Settings::default())
+    inject(pod, &namespace, settings)
 }
 
 fn applied(pod: &Value, patch: &Patch) -> Value {

@@ -2,14 +2,15 @@
 //! no rule of Kubernetes, and what it refuses it names. `PROPTEST_CASES=100000` looks longer. Before it: `strategy`.
 
 use json_patch::Patch;
+use outrigger::settings::Settings;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::RngSeed;
 use serde_json::{Value, json};
 
 use super::difference::{Difference, Kind, differences};
-use super::strategy::{BAD, OURS, json, pods, wild};
-use super::{applied, decided, kubernetes, started, undone};
+use super::strategy::{BAD, OURS, json, pods, settings, wild};
+use super::{applied, decided, decided_with, kubernetes, started, undone};
 
 const STATUS: &str = "outrigger.dev/status";
 const PROBES: [&str; 4] = ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"];
@@ -33,7 +34,13 @@ pub(super) fn config() -> ProptestConfig {
 
 /// The pod with its sidecar, if it gets one.
 fn injected(pod: &Value) -> Option<Value> {
-    let injection = decided(pod).ok().filter(|injection| injection.reason.injects())?;
+    injected_with(pod, &Settings::default())
+}
+
+fn injected_with(pod: &Value, settings: &Settings) -> Option<Value> {
+    let injection = decided_with(pod, settings)
+        .ok()
+        .filter(|injection| injection.reason.injects())?;
     Some(applied(pod, &injection.patch))
 }
 
@@ -78,7 +85,7 @@ fn untold(before: &Value, after: &Value) -> Vec<Difference> {
     let taken = list("taken");
     let taken: Vec<_> = taken
         .iter()
-        .map(|it| format!("spec.{}[outrigger-proxy]", it["list"].as_str().expect("a list")))
+        .map(|it| format!("spec.{}", it["list"].as_str().expect("a list")))
         .collect();
     let told = |difference: &Difference| {
         let within = |at: &&str| {
@@ -86,13 +93,20 @@ fn untold(before: &Value, after: &Value) -> Vec<Difference> {
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
         (difference.kind == Kind::Added && added.contains(&difference.at))
-            || taken.iter().any(|taken| difference.at.starts_with(taken))
+            || taken.iter().any(|list| moved(difference, list))
             || replaced.iter().any(within)
     };
     differences(before, after)
         .into_iter()
         .filter(|difference| !told(difference))
         .collect()
+}
+
+/// Whether this is the author's proxy container, which was taken out of its list and merged over ours.
+fn moved(difference: &Difference, list: &str) -> bool {
+    let place = difference.at.strip_prefix(list);
+    place.is_some_and(|rest| rest.starts_with("[outrigger-proxy]"))
+        || (place == Some("") && difference.kind == Kind::Reordered)
 }
 
 /// Whether the pod has a value that must be refused, and which: what the refusal has to name.
@@ -135,6 +149,16 @@ fn insert(pod: &mut Value, list: &str, index: Index, mut container: Value) {
     let list = pod["spec"][list].as_array_mut().expect("a list");
     let index = index.index(list.len() + 1);
     list.insert(index, container);
+}
+
+/// The rules of Kubernetes that a pod breaks with its sidecar and not without.
+fn broken(before: &Value, after: &Value) -> Vec<String> {
+    let before: Vec<_> = kubernetes::violations(before)
+        .iter()
+        .map(|rule| placed(rule))
+        .collect();
+    let after = kubernetes::violations(after).into_iter();
+    after.filter(|rule| !before.contains(&placed(rule))).collect()
 }
 
 proptest! {
@@ -252,10 +276,7 @@ proptest! {
     #[test]
     fn no_rule_of_kubernetes_is_broken_anew(pod in pods()) {
         if let Some(after) = injected(&pod) {
-            let before: Vec<_> = kubernetes::violations(&pod).iter().map(|rule| placed(rule)).collect();
-            let after = kubernetes::violations(&after);
-            let broken: Vec<_> = after.iter().filter(|rule| !before.contains(&placed(rule))).collect();
-            prop_assert!(broken.is_empty(), "{broken:#?}");
+            prop_assert_eq!(broken(&pod, &after), Vec::<String>::new());
         }
     }
 
@@ -263,6 +284,18 @@ proptest! {
     fn the_proxy_takes_what_it_is_started_with(pod in pods()) {
         if let Some(after) = injected(&pod) {
             started::read(&after, &pod);
+        }
+    }
+
+    #[test]
+    fn all_of_this_holds_for_other_settings(pod in pods(), settings in settings()) {
+        if let Some(after) = injected_with(&pod, &settings) {
+            prop_assert_eq!(untold(&pod, &after), []);
+            prop_assert_eq!(broken(&pod, &after), Vec::<String>::new());
+            prop_assert_eq!(undone(&after).to_string(), pod.to_string());
+            started::read(&after, &pod);
+            let second = decided_with(&after, &settings).expect("an injected pod is fine");
+            prop_assert!(second.patch.is_empty(), "{}", second.patch);
         }
     }
 }

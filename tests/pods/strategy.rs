@@ -5,6 +5,7 @@ mod annotations;
 mod container;
 mod handler;
 mod object;
+mod settings;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 pub(super) use annotations::BAD;
 pub(super) use object::json;
 use object::{flag, object, often, one_of, optional, rarely, required, strings};
+pub(super) use settings::settings;
 
 /// What Outrigger calls its own. A pod that has one of these is refused or worked around.
 pub(super) const OURS: [&str; 3] = ["outrigger-init", "outrigger-proxy", "outrigger-credentials"];
