@@ -8,6 +8,7 @@ mod emit;
 mod lines;
 mod render;
 mod splice;
+mod style;
 #[cfg(test)]
 mod tests;
 mod texts;

@@ -1,6 +1,8 @@
 //! What becomes of each node of a document: an RFC 6902 patch applied to the tree instead of to the value.
 //! Before it: `tree`. After it: `render`, which writes the difference into the text.
 
+mod aliases;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,6 +10,7 @@ use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
 
 use super::tree::{Child, Collection, Kind, Node};
+use aliases::{find_anchors, touch};
 
 /// Members that read best in front of another one; all else comes last. Kubernetes' own manifests have this order.
 const IN_FRONT_OF: [(&str, &str); 2] = [("selector", "template"), ("initContainers", "containers")];
@@ -229,35 +232,6 @@ impl<'t> Edit<'t> {
         }
     }
 
-    /// Notes the anchors of what is about to go.
-    fn touch(&self, touched: &mut HashSet<usize>) {
-        match self {
-            Self::Kept { node, .. } | Self::Opened { node, .. } => touch(node, touched),
-            Self::New(_) | Self::Text(_) => {}
-        }
-    }
-
-    /// Writes the aliases of changed nodes anew, with the value that they had.
-    fn free_aliases(&mut self, anchors: &HashMap<usize, &'t Value>, touched: &HashSet<usize>) {
-        if let Self::Kept { node, .. } = self {
-            if let Kind::Alias(id) = node.kind {
-                if let Some(value) = anchors.get(&id).filter(|_| touched.contains(&id)) {
-                    *self = Self::New((*value).clone());
-                }
-                return;
-            }
-            if !refers(node, touched) {
-                return;
-            }
-            self.open_kept();
-        }
-        if let Self::Opened { members, .. } = self {
-            for member in members {
-                member.edit.free_aliases(anchors, touched);
-            }
-        }
-    }
-
     /// A collection that lost all it had is written anew: block style has no empty collections.
     fn settle(&mut self) {
         let Self::Opened {
@@ -379,40 +353,6 @@ fn change_value(value: &mut Value, tokens: &[String], change: Change) -> Result<
         _ => return Err("a member on its path is missing"),
     }
     Ok(())
-}
-
-fn touch(node: &Node, touched: &mut HashSet<usize>) {
-    touched.extend(node.anchor);
-    if let Kind::Collection(collection) = &node.kind {
-        for child in &collection.children {
-            touch(&child.node, touched);
-        }
-    }
-}
-
-fn refers(node: &Node, touched: &HashSet<usize>) -> bool {
-    match &node.kind {
-        Kind::Alias(id) => touched.contains(id),
-        Kind::Collection(collection) => collection
-            .children
-            .iter()
-            .any(|child| refers(&child.node, touched)),
-        _ => false,
-    }
-}
-
-fn find_anchors<'t>(node: &Node, value: &'t Value, anchors: &mut HashMap<usize, &'t Value>) {
-    if let Some(anchor) = node.anchor {
-        anchors.insert(anchor, value);
-    }
-    let Kind::Collection(collection) = &node.kind else {
-        return;
-    };
-    for (index, child) in collection.children.iter().enumerate() {
-        if let Some(value) = value_of_child(value, index, child) {
-            find_anchors(&child.node, value, anchors);
-        }
-    }
 }
 
 fn unescape(token: &str) -> String {

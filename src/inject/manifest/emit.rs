@@ -3,17 +3,7 @@
 
 use serde_json::{Map, Value};
 
-/// How the document that is added to is written.
-#[derive(Clone, Debug)]
-pub(super) struct Style {
-    pub(super) line_break: &'static str,
-    /// Columns from a mapping to the mapping in it.
-    pub(super) step: usize,
-    /// Columns from a mapping to the `-` of a sequence in it.
-    pub(super) dash: usize,
-    /// JSON without spaces.
-    pub(super) is_tight: bool,
-}
+use super::style::Style;
 
 /// Where the members of a bracket that has a line for each are.
 #[derive(Clone, Debug)]

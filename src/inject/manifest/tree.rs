@@ -305,6 +305,12 @@ impl Collection<'_> {
             children: vec![],
         }
     }
+
+    /// The column of a block collection, which is never empty.
+    pub(super) fn column(&self, text: &str) -> usize {
+        let first = self.children.first();
+        first.map_or(0, |first| lines::column(text, first.start))
+    }
 }
 
 /// Spans of a parser of a string always have byte offsets.
