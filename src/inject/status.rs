@@ -44,6 +44,9 @@ pub(super) struct Status {
     /// Containers of the author that were merged into ours.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) taken: Vec<Taken>,
+    /// What others keep here, as `manifest` does.
+    #[serde(flatten)]
+    pub(super) other: serde_json::Map<String, Value>,
 }
 
 /// A value that another took the place of.
@@ -52,9 +55,6 @@ pub(super) struct Replaced {
     /// Where, as in `sidecar::Replacement`.
     pub(super) at: String,
     pub(super) was: Value,
-    /// How a file wrote it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) text: Option<String>,
 }
 
 /// A container that was taken out.
@@ -63,9 +63,6 @@ pub(super) struct Taken {
     pub(super) list: String,
     pub(super) index: usize,
     pub(super) was: Value,
-    /// How a file wrote it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) text: Option<String>,
 }
 
 impl Status {
@@ -111,7 +108,6 @@ impl Status {
             status.replaced.push(Replaced {
                 at: AT.into(),
                 was: text.into(),
-                text: None,
             });
         }
         status.taken = sidecar
@@ -121,7 +117,6 @@ impl Status {
                 list: taken.list.into(),
                 index: taken.index,
                 was: taken.container.clone(),
-                text: None,
             })
             .collect();
         status
@@ -132,7 +127,6 @@ impl Status {
         self.replaced.extend(sidecar.replaced.iter().map(|it| Replaced {
             at: it.at.clone(),
             was: it.was.clone(),
-            text: None,
         }));
     }
 
@@ -171,7 +165,6 @@ impl Status {
                 (true, true) => self.replaced.push(Replaced {
                     at: at.into(),
                     was: Value::Null,
-                    text: None,
                 }),
                 (true, false) => self.created.push(format!("/{}", at.replace('.', "/"))),
                 (false, _) => {}

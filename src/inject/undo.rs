@@ -1,8 +1,6 @@
 //! The way back: from a pod's status to the operations that take out what was done to it, and nothing else. What others have
 //! changed or removed since is left as they left it. Before it: `status`. After it: `manifest`, or whoever compares.
 
-use std::collections::BTreeMap;
-
 use json_patch::jsonptr::{Pointer, PointerBuf};
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation};
 use serde_json::Value;
@@ -16,8 +14,6 @@ use super::{Refusal, place, status};
 pub struct Undo {
     /// The operations, with paths from the top of the pod.
     pub patch: Patch,
-    /// How a file wrote the values that the operations bring back, by the operations' paths.
-    pub texts: BTreeMap<String, String>,
 }
 
 /// Says how to undo the injection of a pod, or `None` if it was not injected.
@@ -35,12 +31,12 @@ pub fn undo(pod: &Value) -> Result<Option<Undo>, Refusal> {
     // Nulls were the parents of what goes: they come back last.
     let (nulls, values): (Vec<_>, Vec<_>) = status.replaced.iter().partition(|it| it.was.is_null());
     for replaced in values.iter().rev() {
-        way.replace(&replaced.at, &replaced.was, replaced.text.as_deref());
+        way.replace(&replaced.at, &replaced.was);
     }
     way.remove_named("/spec/containers", &status.containers);
     way.remove_named("/spec/initContainers", &status.init_containers);
     for taken in &status.taken {
-        way.put_back(&taken.list, taken.index, &taken.was, taken.text.as_deref());
+        way.put_back(&taken.list, taken.index, &taken.was);
     }
     way.remove_named("/spec/volumes", &status.volumes);
     let annotations = status.annotations.iter().map(String::as_str);
@@ -58,7 +54,7 @@ pub fn undo(pod: &Value) -> Result<Option<Undo>, Refusal> {
         way.remove_empty(pointer);
     }
     for replaced in &nulls {
-        way.empty_to_null(&replaced.at, replaced.text.as_deref());
+        way.empty_to_null(&replaced.at);
     }
     Ok(Some(way.undo))
 }
@@ -77,30 +73,26 @@ impl Undo {
 }
 
 impl Way {
-    fn step(&mut self, operation: PatchOperation, text: Option<&str>) {
-        if let Some(text) = text {
-            let path = operation.path().to_string();
-            self.undo.texts.insert(path, text.to_owned());
-        }
+    fn step(&mut self, operation: PatchOperation) {
         step(&mut self.now, &operation);
         self.undo.patch.0.push(operation);
     }
 
-    fn replace(&mut self, at: &str, was: &Value, text: Option<&str>) {
+    fn replace(&mut self, at: &str, was: &Value) {
         if let Some(path) = place::pointer(&self.now, at) {
             let value = was.clone();
-            self.step(PatchOperation::Replace(ReplaceOperation { path, value }), text);
+            self.step(PatchOperation::Replace(ReplaceOperation { path, value }));
         }
     }
 
-    fn put_back(&mut self, list: &str, index: usize, was: &Value, text: Option<&str>) {
+    fn put_back(&mut self, list: &str, index: usize, was: &Value) {
         let Some(items) = self.now["spec"][list].as_array() else {
             return;
         };
         let index = index.min(items.len()).to_string();
         let path = PointerBuf::from_tokens(["spec", list, &index]);
         let value = was.clone();
-        self.step(PatchOperation::Add(AddOperation { path, value }), text);
+        self.step(PatchOperation::Add(AddOperation { path, value }));
     }
 
     fn remove_named(&mut self, list: &str, names: &[String]) {
@@ -120,11 +112,11 @@ impl Way {
         }
     }
 
-    fn empty_to_null(&mut self, at: &str, text: Option<&str>) {
+    fn empty_to_null(&mut self, at: &str) {
         let path = place::pointer(&self.now, at);
         if let Some(path) = path.filter(|path| self.is_empty(path)) {
             let value = Value::Null;
-            self.step(PatchOperation::Replace(ReplaceOperation { path, value }), text);
+            self.step(PatchOperation::Replace(ReplaceOperation { path, value }));
         }
     }
 
@@ -146,7 +138,7 @@ impl Way {
         if self.now.pointer(pointer).is_some()
             && let Ok(path) = PointerBuf::parse(pointer)
         {
-            self.step(PatchOperation::Remove(RemoveOperation { path }), None);
+            self.step(PatchOperation::Remove(RemoveOperation { path }));
         }
     }
 }
