@@ -61,7 +61,7 @@ fn variable_with(proxy: &Value, at: &PointerBuf, added: Map<String, Value>) -> P
     let known = found.and_then(|index| serde_json::from_str(proxy["env"][index]["value"].as_str()?).ok());
     let mut probes: Map<String, Value> = known.unwrap_or_default();
     probes.extend(added);
-    let value = variable(&probes.into());
+    let value = variable(&probes);
     let mut path: Vec<String> = at.tokens().map(|token| token.decoded().into_owned()).collect();
     path.push("env".into());
     let tokens = |path: &[String]| PointerBuf::from_tokens(path.iter().map(String::as_str));

@@ -174,7 +174,7 @@ impl Status {
 
     /// The annotation's value.
     pub(super) fn text(&self) -> String {
-        serde_json::json!(self).to_string()
+        serde_json::to_string(self).expect("a status is JSON")
     }
 
     /// Has the annotation written.

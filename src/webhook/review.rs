@@ -103,7 +103,9 @@ impl Review {
         let mut response = json!({"uid": self.uid, "allowed": true});
         if let Some(patch) = patch {
             response["patchType"] = "JSONPatch".into();
-            response["patch"] = STANDARD.encode(json!(patch).to_string()).into();
+            response["patch"] = STANDARD
+                .encode(serde_json::to_vec(patch).expect("a patch is JSON"))
+                .into();
         }
         if !warnings.is_empty() {
             response["warnings"] = warnings.into();

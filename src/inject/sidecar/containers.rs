@@ -1,6 +1,7 @@
 //! The two containers and the volume. Every value in them is typed or was checked: no annotation's text reaches a command
 //! line. A part of `sidecar`.
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{CREDENTIALS, INIT, METRICS_PORT, PROBES, PROXY, READINESS_PORT, VOLUME};
@@ -96,7 +97,7 @@ fn env(
         env.push(value("OUTRIGGER_CLASSIC", "true"));
     }
     if !probes.is_empty() {
-        env.push(value(PROBES, &variable(&json!(probes))));
+        env.push(value(PROBES, &variable(probes)));
     }
     if let Some(metrics) = metrics {
         env.push(value("OUTRIGGER_APP_METRICS", &variable(&metrics)));
@@ -105,8 +106,9 @@ fn env(
 }
 
 /// JSON for a variable. The kubelet takes `$(NAME)` in it for a reference, so that a `$` is written in JSON's other way.
-pub(in crate::inject) fn variable(value: &Value) -> String {
-    value.to_string().replace('$', "\\u0024")
+pub(in crate::inject) fn variable(value: &impl Serialize) -> String {
+    let text = serde_json::to_string(value).expect("a map or a value is JSON");
+    text.replace('$', "\\u0024")
 }
 
 fn mounts(options: &Options) -> Vec<Value> {

@@ -62,7 +62,7 @@ pub(super) fn rewrite(pod: &Pod, native: bool, hold: bool, sidecar: &mut Sidecar
             probes.insert(path, action);
         }
     }
-    let size = Value::from(probes.clone()).to_string().len();
+    let size = serde_json::to_string(&probes).expect("probes are JSON").len();
     if size > LARGEST {
         sidecar.replaced.clear();
         sidecar.warnings.push(format!(
