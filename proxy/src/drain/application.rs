@@ -19,7 +19,7 @@ const POLL: Duration = Duration::from_millis(250);
 
 /// Ends when nothing in this network namespace listens any more but at the addresses `own`, and not before 5 s.
 pub async fn gone(own: &HashSet<SocketAddr>) {
-    silent(|| listening(own)).await;
+    silent(|| Ok(other(listening()?, own))).await;
 }
 
 async fn silent(listening: impl Fn() -> io::Result<Option<SocketAddr>>) {
@@ -43,20 +43,22 @@ async fn silent(listening: impl Fn() -> io::Result<Option<SocketAddr>>) {
     }
 }
 
-/// Where something listens, other than at the addresses `own`.
-fn listening(own: &HashSet<SocketAddr>) -> io::Result<Option<SocketAddr>> {
+fn other(listening: Vec<SocketAddr>, own: &HashSet<SocketAddr>) -> Option<SocketAddr> {
+    listening.into_iter().find(|listener| !own.contains(listener))
+}
+
+/// Where something listens in this network namespace.
+fn listening() -> io::Result<Vec<SocketAddr>> {
+    let mut found = Vec::new();
     for file in SOCKETS {
-        let sockets = match std::fs::read_to_string(file) {
-            Ok(sockets) => sockets,
+        match std::fs::read_to_string(file) {
+            Ok(sockets) => found.extend(listeners(&sockets)),
             // A kernel without IPv6.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && file == SOCKETS[1] => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && file == SOCKETS[1] => {}
             Err(error) => return Err(io::Error::new(error.kind(), format!("{file}: {error}"))),
-        };
-        if let Some(other) = listeners(&sockets).find(|listener| !own.contains(listener)) {
-            return Ok(Some(other));
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// The listening sockets of `/proc/net/tcp` or `/proc/net/tcp6`: lines `number: local remote state …`.
@@ -125,18 +127,22 @@ mod tests {
 
     #[test]
     fn the_proxy_does_not_take_itself_for_the_application() {
-        let bind = || {
-            let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            (socket.local_addr().unwrap(), socket)
+        let check = |listening: &[u16], own: &[u16], expected: Option<u16>| {
+            let at = |port: &u16| SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
+            let found = other(listening.iter().map(at).collect(), &own.iter().map(at).collect());
+            assert_eq!(found, expected.as_ref().map(at));
         };
-        let ((first, _first), (second, _second)) = (bind(), bind());
-        let mut others = HashSet::new();
-        while let Some(other) = listening(&others).unwrap() {
-            others.insert(other);
-        }
-        assert!(others.contains(&first) && others.contains(&second));
-        others.remove(&second);
-        assert_eq!(listening(&others).unwrap(), Some(second));
+        check(&[], &[], None);
+        check(&[15001, 15006], &[15006, 15001], None);
+        check(&[15001, 8080, 15006], &[15001, 15006], Some(8080));
+    }
+
+    /// Other tests of this process listen, too, and come and go.
+    #[test]
+    fn a_socket_that_listens_is_seen() {
+        let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        assert!(listening().unwrap().contains(&address));
     }
 
     #[tokio::test(start_paused = true)]
