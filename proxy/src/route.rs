@@ -177,6 +177,7 @@ mod tests {
             protocol: mesh::Protocol::Http.into(),
             http_routes: routes,
             tcp_backends: vec![],
+            ..Default::default()
         };
         Service::new(published, |name| Arc::new(Cluster::new(name))).unwrap()
     }
@@ -191,6 +192,7 @@ mod tests {
             name: name.into(),
             matches,
             backends: vec![backend],
+            ..Default::default()
         }
     }
 
@@ -198,6 +200,7 @@ mod tests {
         mesh::HttpMatch {
             uri: Some(mesh::StringMatch { kind: Some(kind) }),
             headers: vec![],
+            ..Default::default()
         }
     }
 

@@ -53,6 +53,7 @@ pub fn service(world: &World, client: &Client, address: SocketAddr) -> Option<me
         protocol: protocol.into(),
         http_routes,
         tcp_backends,
+        ..Default::default()
     })
 }
 

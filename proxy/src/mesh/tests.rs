@@ -43,6 +43,7 @@ fn service(endpoints: &str) -> mesh::Service {
         protocol: mesh::Protocol::Tcp.into(),
         http_routes: vec![],
         tcp_backends: vec![backend],
+        ..Default::default()
     }
 }
 

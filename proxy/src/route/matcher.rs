@@ -169,6 +169,7 @@ mod tests {
                 header("end-user", Some(text(Kind::Exact("jason".into())))),
                 header("x-any", None),
             ],
+            ..Default::default()
         });
         let one = one.unwrap();
         for (headers, expected) in [

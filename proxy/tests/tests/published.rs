@@ -11,6 +11,7 @@ pub(crate) fn endpoints(addresses: &[SocketAddr]) -> Endpoints {
     let endpoint = |address: &SocketAddr| Endpoint {
         address: address.ip().to_string(),
         port: address.port().into(),
+        ..Default::default()
     };
     Endpoints {
         endpoints: addresses.iter().map(endpoint).collect(),
@@ -39,6 +40,7 @@ pub(crate) fn route(name: &str, matches: Vec<HttpMatch>, backends: Vec<Backend>)
         name: name.into(),
         matches,
         backends,
+        ..Default::default()
     }
 }
 
@@ -50,6 +52,7 @@ pub(crate) fn header(name: &str, value: &str) -> HttpMatch {
             name: name.into(),
             value: Some(StringMatch { kind }),
         }],
+        ..Default::default()
     }
 }
 
@@ -57,6 +60,7 @@ pub(crate) fn path(kind: Kind) -> HttpMatch {
     HttpMatch {
         uri: Some(StringMatch { kind: Some(kind) }),
         headers: vec![],
+        ..Default::default()
     }
 }
 
@@ -67,6 +71,7 @@ pub(crate) fn http(routes: Vec<HttpRoute>) -> Service {
         protocol: Protocol::Http.into(),
         http_routes: routes,
         tcp_backends: vec![],
+        ..Default::default()
     }
 }
 

@@ -42,6 +42,7 @@ pub fn endpoints(world: &World, name: &str) -> Option<mesh::Endpoints> {
     let endpoints = addresses.into_iter().map(|address| mesh::Endpoint {
         address: address.ip().to_string(),
         port: u32::from(address.port()),
+        ..Default::default()
     });
     Some(mesh::Endpoints {
         endpoints: endpoints.collect(),

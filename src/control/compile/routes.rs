@@ -33,6 +33,7 @@ impl Target<'_> {
                     name: "default".to_owned(),
                     matches: Vec::new(),
                     backends: vec![self.whole_service()],
+                    ..Default::default()
                 }]
             })
     }
@@ -75,6 +76,7 @@ impl Target<'_> {
                 backends: self.backends(rule, http, &field),
                 name,
                 matches,
+                ..Default::default()
             });
             if catch_all {
                 break;
@@ -177,6 +179,7 @@ impl Target<'_> {
             weight,
             load_balancer: policy.load_balancer(subset).into(),
             unavailable: String::new(),
+            ..Default::default()
         })
     }
 }
@@ -201,6 +204,7 @@ fn published(condition: &HttpMatchRequest) -> mesh::HttpMatch {
                 value: text(value),
             })
             .collect(),
+        ..Default::default()
     }
 }
 
@@ -220,6 +224,7 @@ fn never() -> mesh::HttpMatch {
             kind: Some(Kind::Regex(NEVER.to_owned())),
         }),
         headers: Vec::new(),
+        ..Default::default()
     }
 }
 

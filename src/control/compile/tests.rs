@@ -626,6 +626,7 @@ fn endpoints_are_of_the_services_first_family() {
     let expected = vec![mesh::Endpoint {
         address: "fd02::9".to_owned(),
         port: 80,
+        ..Default::default()
     }];
     assert_eq!(
         endpoints(&world, "six.default.svc.cluster.local:80")

@@ -40,5 +40,6 @@ pub fn workload(world: &World, pod: &Pod) -> mesh::Workload {
         labels: pod.labels.clone().into_iter().collect(),
         inbound_ports: inbound_ports.collect(),
         mesh_ranges: world.mesh_ranges.iter().map(ToString::to_string).collect(),
+        ..Default::default()
     }
 }
