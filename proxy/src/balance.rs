@@ -1,11 +1,12 @@
 //! Which of a service's endpoints gets the next request: the endpoints of one cluster and the pure `pick`.
 //! Before it on the path: `route`; after it: `pool`, and then the other pod.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use http::{HeaderMap, Uri};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -37,6 +38,17 @@ pub struct Endpoint {
 /// Counts a request or connection on its endpoint for as long as it lives.
 #[derive(Debug)]
 pub struct InFlight(Arc<Endpoint>);
+
+/// For what an endpoint is asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ask<'a> {
+    /// Endpoints that are not wanted again.
+    pub tried: &'a [SocketAddr],
+    /// The target and the headers of a request; an opaque connection has none.
+    pub request: Option<(&'a Uri, &'a HeaderMap)>,
+    /// Where the client is.
+    pub source: Option<IpAddr>,
+}
 
 impl Cluster {
     /// A cluster whose endpoints are not known yet.
@@ -81,9 +93,10 @@ impl Cluster {
         known.ok().and_then(|known| known.clone()).unwrap_or_default()
     }
 
-    /// The endpoint for the next request, none of those in `tried`, or `None` if there is no other, or nobody said
-    /// within [`ANSWER`].
-    pub async fn pick(&self, balancer: LoadBalancer, tried: &[SocketAddr]) -> Option<Arc<Endpoint>> {
+    /// The endpoint for the next request, none of those that were tried, or `None` if there is no other, or nobody
+    /// said within [`ANSWER`].
+    pub async fn pick(&self, balancer: LoadBalancer, ask: Ask<'_>) -> Option<Arc<Endpoint>> {
+        let tried = ask.tried;
         let endpoints = timeout(ANSWER, self.known()).await.unwrap_or_default();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         if tried.is_empty() {
@@ -177,6 +190,13 @@ mod tests {
             .collect()
     }
 
+    fn tried(tried: &[SocketAddr]) -> Ask<'_> {
+        Ask {
+            tried,
+            ..Ask::default()
+        }
+    }
+
     #[test]
     fn picks() {
         use LoadBalancer::{LeastRequest, Random, RoundRobin};
@@ -205,7 +225,10 @@ mod tests {
         cluster.update(&addresses(&[1, 2]));
         let mut seen = vec![];
         for _ in 0..6 {
-            let endpoint = cluster.pick(LoadBalancer::LeastRequest, &[]).await.unwrap();
+            let endpoint = cluster
+                .pick(LoadBalancer::LeastRequest, Ask::default())
+                .await
+                .unwrap();
             let _in_flight = endpoint.begin();
             seen.push(endpoint.address.port());
         }
@@ -217,13 +240,13 @@ mod tests {
         let cluster = Cluster::new("a");
         cluster.update(&addresses(&[1, 2]));
         let picked = cluster
-            .pick(LoadBalancer::RoundRobin, &addresses(&[1]))
+            .pick(LoadBalancer::RoundRobin, tried(&addresses(&[1])))
             .await
             .unwrap();
         assert_eq!(picked.address.port(), 2);
         assert!(
             cluster
-                .pick(LoadBalancer::RoundRobin, &addresses(&[1, 2]))
+                .pick(LoadBalancer::RoundRobin, tried(&addresses(&[1, 2])))
                 .await
                 .is_none()
         );
@@ -234,7 +257,7 @@ mod tests {
         let cluster = Cluster::new("a");
         cluster.update(&addresses(&[1]));
         let in_flight = cluster
-            .pick(LoadBalancer::LeastRequest, &[])
+            .pick(LoadBalancer::LeastRequest, Ask::default())
             .await
             .unwrap()
             .begin();
@@ -259,7 +282,7 @@ mod tests {
             let cluster = cluster.clone();
             async move {
                 cluster
-                    .pick(LoadBalancer::LeastRequest, &[])
+                    .pick(LoadBalancer::LeastRequest, Ask::default())
                     .await
                     .map(|endpoint| endpoint.address.port())
             }

@@ -1,6 +1,7 @@
 //! A connection that speaks HTTP: serves it request by request, each routed on its own. Before it on the path:
 //! `listen` or `detect`; after it: `route`, `balance`, `pool`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,15 +49,24 @@ impl Upstream {
     }
 }
 
-/// Serves a connection until either side has ended it; `drain` ends it after the request under way.
-pub async fn serve<S>(stream: S, upstream: Upstream, drain: Drain, metrics: Arc<Metrics>)
+/// The connection that requests come on, and what of the proxy they need.
+#[derive(Debug, Clone)]
+pub struct Downstream {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// The end of the proxy.
+    pub drain: Drain,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Serves a connection until either side has ended it; the drain ends it after the request under way.
+pub async fn serve<S>(stream: S, upstream: Upstream, downstream: Downstream)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn({
-        let drain = drain.clone();
-        move |request| handle(request, upstream.clone(), drain.clone(), metrics.clone())
-    });
+    let drain = downstream.drain.clone();
+    let service = service_fn(move |request| handle(request, upstream.clone(), downstream.clone()));
     let mut server = auto::Builder::new(TokioExecutor::new()).preserve_header_case(true);
     // No limit on how long a header section takes or a connection is idle: the application behind has its own,
     // and a client must not notice that there is a second server in front of it.
@@ -85,20 +95,19 @@ where
 async fn handle(
     request: Request<Incoming>,
     upstream: Upstream,
-    drain: Drain,
-    metrics: Arc<Metrics>,
+    downstream: Downstream,
 ) -> Result<Response<Body>, std::convert::Infallible> {
     let direction = upstream.direction();
     let version = request.version();
-    let mut response = forward::forward(request.map(Body::streamed), &upstream, &drain).await;
+    let mut response = forward::forward(request.map(Body::streamed), &upstream, &downstream).await;
     if version != Version::HTTP_2 {
         *response.version_mut() = version;
-        if drain.begun() && response.status() != ::http::StatusCode::SWITCHING_PROTOCOLS {
+        if downstream.drain.begun() && response.status() != ::http::StatusCode::SWITCHING_PROTOCOLS {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }
-    metrics.request(direction, response.status());
+    downstream.metrics.request(direction, response.status());
     Ok(response)
 }

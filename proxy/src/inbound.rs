@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::balance::Endpoint;
 use crate::drain::Drain;
-use crate::http::{self, Upstream};
+use crate::http::{self, Downstream, Upstream};
 use crate::listen::Connection;
 use crate::mesh::Mesh;
 use crate::metrics::{Carried, Direction, Metrics};
@@ -40,6 +40,7 @@ impl Inbound {
     pub async fn carry(self, connection: Connection) {
         let Connection {
             stream,
+            peer,
             destination: address,
             ..
         } = connection;
@@ -50,7 +51,12 @@ impl Inbound {
         if declared == Some(Protocol::Http) {
             self.metrics.connection(Direction::Inbound, Carried::Http);
             let upstream = Upstream::Local(self.application.endpoint(address));
-            return http::serve(stream, upstream, self.drain, self.metrics).await;
+            let downstream = Downstream {
+                peer,
+                drain: self.drain,
+                metrics: self.metrics,
+            };
+            return http::serve(stream, upstream, downstream).await;
         }
         self.metrics.connection(Direction::Inbound, Carried::Tcp);
         if let Err(error) = tcp::direct(stream, address).await {

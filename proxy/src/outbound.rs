@@ -1,13 +1,14 @@
 //! Connections that leave the pod: to the endpoints that the rules choose, or, for what the mesh does not know,
 //! to where the application dialled. Before it on the path: `listen`; after it: `detect`, then `http` or `tcp`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::detect::{Detected, detect};
 use crate::drain::Drain;
-use crate::http::{self, Upstream};
+use crate::http::{self, Downstream, Upstream};
 use crate::listen::Connection;
 use crate::mesh::{Destination, Mesh};
 use crate::metrics::{Carried, Direction, Metrics};
@@ -30,11 +31,12 @@ impl Outbound {
     pub async fn carry(self, connection: Connection) {
         let Connection {
             stream,
+            peer,
             destination: address,
             ..
         } = connection;
         match self.mesh.find(address).await {
-            Ok(destination) => self.within(stream, destination).await,
+            Ok(destination) => self.within(stream, peer, destination).await,
             Err(why) => {
                 self.count(why);
                 if let Err(error) = tcp::direct(stream, address).await {
@@ -44,7 +46,7 @@ impl Outbound {
         }
     }
 
-    async fn within<S>(self, stream: S, destination: Destination)
+    async fn within<S>(self, stream: S, peer: SocketAddr, destination: Destination)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -52,10 +54,10 @@ impl Outbound {
             return;
         };
         match service.protocol {
-            Protocol::Http => self.http(stream, destination).await,
+            Protocol::Http => self.http(stream, peer, destination).await,
             Protocol::Tcp => self.tcp(stream, destination).await,
             Protocol::Unspecified => match detect(stream).await {
-                Ok((Detected::Http, stream)) => self.http(stream, destination).await,
+                Ok((Detected::Http, stream)) => self.http(stream, peer, destination).await,
                 Ok((Detected::Opaque, stream)) => self.tcp(stream, destination).await,
                 Err(error) => {
                     tracing::debug!(address = %destination.address(), %error, "connection ended before it said anything")
@@ -64,12 +66,17 @@ impl Outbound {
         }
     }
 
-    async fn http<S>(self, stream: S, destination: Destination)
+    async fn http<S>(self, stream: S, peer: SocketAddr, destination: Destination)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         self.count(Carried::Http);
-        http::serve(stream, Upstream::Mesh(destination), self.drain, self.metrics).await;
+        let downstream = Downstream {
+            peer,
+            drain: self.drain,
+            metrics: self.metrics,
+        };
+        http::serve(stream, Upstream::Mesh(destination), downstream).await;
     }
 
     async fn tcp(self, stream: impl AsyncRead + AsyncWrite + Unpin, destination: Destination) {

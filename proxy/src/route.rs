@@ -9,8 +9,13 @@ use crate::balance::Cluster;
 use crate::protocol::mesh;
 
 mod matcher;
+mod path;
+mod text;
 
-pub use matcher::{InvalidMatch, Match, regex};
+pub use matcher::{InvalidMatch, Match};
+pub use text::regex;
+
+use matcher::Asked;
 
 /// A destination as this proxy's pod sees it: one address and port.
 #[derive(Debug)]
@@ -142,11 +147,25 @@ impl Backend {
     }
 }
 
+/// A route, and how it was found.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a> {
+    /// The route.
+    pub route: &'a Route,
+    /// The match that held; `None` where the route takes everything.
+    pub by: Option<&'a Match>,
+}
+
 /// The first route whose matches hold, or `None`: that request is answered with 404, as Istio does.
-pub fn find<'a>(routes: &'a [Route], request: &Parts) -> Option<&'a Route> {
-    routes
-        .iter()
-        .find(|route| route.matches.is_empty() || route.matches.iter().any(|one| one.holds(request)))
+pub fn find<'a>(routes: &'a [Route], request: &Parts) -> Option<Found<'a>> {
+    let asked = Asked::new(request);
+    routes.iter().find_map(|route| {
+        if route.matches.is_empty() {
+            return Some(Found { route, by: None });
+        }
+        let by = route.matches.iter().find(|one| one.holds(&asked))?;
+        Some(Found { route, by: Some(by) })
+    })
 }
 
 /// The choice that `draw` falls on, with probabilities as the weights; `draw` is any number, uniformly drawn.
@@ -166,115 +185,4 @@ pub fn choose(backends: &[Backend], draw: u64) -> Option<&Backend> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use mesh::string_match::Kind;
-
-    fn service(routes: Vec<mesh::HttpRoute>) -> Service {
-        let published = mesh::Service {
-            host: "helloworld.default.svc.cluster.local".into(),
-            port: 5000,
-            protocol: mesh::Protocol::Http.into(),
-            http_routes: routes,
-            tcp_backends: vec![],
-            ..Default::default()
-        };
-        Service::new(published, |name| Arc::new(Cluster::new(name))).unwrap()
-    }
-
-    fn route(name: &str, matches: Vec<mesh::HttpMatch>) -> mesh::HttpRoute {
-        let backend = mesh::Backend {
-            endpoints: name.into(),
-            weight: 1,
-            ..Default::default()
-        };
-        mesh::HttpRoute {
-            name: name.into(),
-            matches,
-            backends: vec![backend],
-            ..Default::default()
-        }
-    }
-
-    fn uri(kind: Kind) -> mesh::HttpMatch {
-        mesh::HttpMatch {
-            uri: Some(mesh::StringMatch { kind: Some(kind) }),
-            headers: vec![],
-            ..Default::default()
-        }
-    }
-
-    fn found(service: &Service, path: &str) -> Option<String> {
-        let (parts, ()) = http::Request::get(path).body(()).unwrap().into_parts();
-        find(&service.http, &parts).map(|route| route.name.clone())
-    }
-
-    #[test]
-    fn the_first_route_that_holds_wins_and_none_is_none() {
-        let service = service(vec![
-            route("exact", vec![uri(Kind::Exact("/a".into()))]),
-            route(
-                "either",
-                vec![uri(Kind::Exact("/b".into())), uri(Kind::Prefix("/a".into()))],
-            ),
-        ]);
-        for (path, expected) in [
-            ("/a", Some("exact")),
-            ("/a?x=1", Some("exact")),
-            ("/ab", Some("either")),
-            ("/b", Some("either")),
-            ("/c", None),
-        ] {
-            assert_eq!(found(&service, path).as_deref(), expected, "{path}");
-        }
-    }
-
-    #[test]
-    fn a_route_without_matches_takes_everything() {
-        assert_eq!(
-            found(&service(vec![route("all", vec![])]), "/x").as_deref(),
-            Some("all")
-        );
-    }
-
-    #[test]
-    fn choices_follow_the_weights() {
-        let backends = |weights: &[u32]| -> Vec<Backend> {
-            let unavailable = |weight: &u32| Backend {
-                weight: *weight,
-                target: Target::Unavailable(weight.to_string()),
-            };
-            weights.iter().map(unavailable).collect()
-        };
-        for (weights, expected) in [
-            (vec![3, 1], vec![3, 3, 3, 1]),
-            (vec![0, 2], vec![2, 2]),
-            (vec![0], vec![0, 0]),
-            (vec![1, 0, 2], vec![1, 2, 2]),
-        ] {
-            let backends = backends(&weights);
-            let drawn: Vec<u32> = (0..expected.len() as u64)
-                .map(|draw| choose(&backends, draw).unwrap().weight)
-                .collect();
-            assert_eq!(drawn, expected, "{weights:?}");
-        }
-        assert!(choose(&[], 0).is_none());
-    }
-
-    #[test]
-    fn a_service_that_leads_nowhere_is_refused() {
-        let none = mesh::Service {
-            host: "a".into(),
-            port: 80,
-            protocol: mesh::Protocol::Http.into(),
-            ..Default::default()
-        };
-        assert!(Service::new(none, |name| Arc::new(Cluster::new(name))).is_err());
-        let port = mesh::Service {
-            host: "a".into(),
-            port: 70_000,
-            ..Default::default()
-        };
-        assert!(Service::new(port, |name| Arc::new(Cluster::new(name))).is_err());
-    }
-}
+mod tests;

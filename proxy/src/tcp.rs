@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 
-use crate::balance;
+use crate::balance::{self, Ask};
 use crate::pool;
 use crate::route::{Backend, Target, choose};
 
@@ -50,7 +50,15 @@ pub async fn balanced(
     let mut tried = Vec::new();
     let mut last = "there is none".to_owned();
     while tried.len() < ATTEMPTS
-        && let Some(endpoint) = cluster.pick(balancer, &tried).await
+        && let Some(endpoint) = cluster
+            .pick(
+                balancer,
+                Ask {
+                    tried: &tried,
+                    ..Ask::default()
+                },
+            )
+            .await
     {
         let _in_flight = endpoint.begin();
         match pool::connect(endpoint.address).await {

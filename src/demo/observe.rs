@@ -168,7 +168,7 @@ impl Row {
     fn allow(&mut self, service: &Service, running: &[Running], reader: &Reader) -> anyhow::Result<()> {
         let (request, ()) = http::Request::get(self.path.as_str()).body(())?.into_parts();
         self.allowed.clear();
-        let Some(route) = route::find(&service.http, &request) else {
+        let Some(route) = route::find(&service.http, &request).map(|found| found.route) else {
             self.allowed.insert("404".into());
             return Ok(());
         };

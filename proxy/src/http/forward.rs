@@ -8,17 +8,20 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 
-use super::{Upstream, headers, reply, upgrade};
-use crate::balance::{self, Cluster, Endpoint};
+use super::{Downstream, Upstream, headers, reply, upgrade};
+use crate::balance::{self, Ask, Cluster, Endpoint};
 use crate::body::Body;
-use crate::drain::Drain;
 use crate::pool::{self, SendError};
 use crate::protocol::mesh::LoadBalancer;
 use crate::route::{self, Target};
 use crate::tcp::ATTEMPTS;
 
 /// Gives the response of the pod that the rules choose, or one of our own that says why there is none.
-pub(super) async fn forward(request: Request<Body>, upstream: &Upstream, drain: &Drain) -> Response<Body> {
+pub(super) async fn forward(
+    request: Request<Body>,
+    upstream: &Upstream,
+    downstream: &Downstream,
+) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     let refuse = reply::Refuse::new(&parts);
     if parts.method == Method::CONNECT {
@@ -40,11 +43,11 @@ pub(super) async fn forward(request: Request<Body>, upstream: &Upstream, drain: 
     }
     let mut request = Request::from_parts(parts, body);
     let client = wants_upgrade.then(|| hyper::upgrade::on(&mut request));
-    match chosen.send(request).await {
+    match chosen.send(request, downstream).await {
         Ok(mut response) => {
             let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
             match client {
-                Some(client) if switched => upgrade::join(client, &mut response, drain),
+                Some(client) if switched => upgrade::join(client, &mut response, &downstream.drain),
                 // RFC 9110, section 15.2.2: it is only an answer to a request to switch.
                 None if switched => {
                     return refuse.with(StatusCode::BAD_GATEWAY, "the upstream switched protocols unasked");
@@ -90,7 +93,7 @@ fn choose(upstream: &Upstream, request: &Parts) -> Result<Chosen, (StatusCode, S
         )
     };
     let service = destination.service().ok_or_else(gone)?;
-    let route = route::find(&service.http, request).ok_or_else(|| {
+    let found = route::find(&service.http, request).ok_or_else(|| {
         let why = format!(
             "no route of {} matches {} {}",
             service.host,
@@ -99,6 +102,7 @@ fn choose(upstream: &Upstream, request: &Parts) -> Result<Chosen, (StatusCode, S
         );
         (StatusCode::NOT_FOUND, why)
     })?;
+    let route = found.route;
     match route::choose(&route.backends, balance::random()).map(|backend| &backend.target) {
         Some(Target::Cluster(cluster, balancer)) => Ok(Chosen::Cluster(cluster.clone(), *balancer)),
         Some(Target::Unavailable(why)) => {
@@ -115,7 +119,11 @@ impl Chosen {
     /// The response, or why there is none. An endpoint that cannot be reached is not tried again, nor one whose proxy
     /// cannot reach its application: one that is about to end stops listening before the control plane hears of it.
     /// A kept connection that turns out to be closed is, since the endpoint is as good as before.
-    async fn send(self, mut request: Request<Body>) -> Result<Response<Body>, Failed> {
+    async fn send(
+        self,
+        mut request: Request<Body>,
+        downstream: &Downstream,
+    ) -> Result<Response<Body>, Failed> {
         let broken = |why| Failed { why, delivered: true };
         let mut tried = Vec::new();
         let mut last = None;
@@ -123,10 +131,17 @@ impl Chosen {
         while tried.len() < ATTEMPTS {
             let endpoint = match &self {
                 Self::Endpoint(endpoint) => endpoint.clone(),
-                Self::Cluster(cluster, balancer) => match cluster.pick(*balancer, &tried).await {
-                    Some(endpoint) => endpoint,
-                    None => break,
-                },
+                Self::Cluster(cluster, balancer) => {
+                    let ask = Ask {
+                        tried: &tried,
+                        request: Some((request.uri(), request.headers())),
+                        source: Some(downstream.peer.ip()),
+                    };
+                    match cluster.pick(*balancer, ask).await {
+                        Some(endpoint) => endpoint,
+                        None => break,
+                    }
+                }
             };
             let spare = Spare::new(&request);
             match pool::send(&endpoint, request, stale > 0).await {

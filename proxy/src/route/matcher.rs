@@ -1,29 +1,28 @@
-//! One match of a route, with its regular expressions compiled, and whether it holds for a request.
+//! One match of a route, made ready, and whether it holds for a request.
+
+use std::borrow::Cow;
 
 use http::HeaderName;
+use http::header::HOST;
 use http::request::Parts;
-use regex::bytes::{Regex, RegexBuilder};
 
+use super::path::canonical;
+use super::text::Text;
 use crate::protocol::mesh;
-use crate::protocol::mesh::string_match::Kind;
-
-/// Longest regular expression that is taken, in characters, and how large it may compile, in bytes: what a user
-/// writes must not be able to exhaust a proxy.
-const REGEX_CHARACTERS: usize = 1024;
-const REGEX_BYTES: usize = 1 << 20;
 
 /// All that is set must hold.
 #[derive(Debug)]
 pub struct Match {
+    /// The name that its author gave it, for logs.
+    pub name: String,
     uri: Option<Text>,
+    ignore_uri_case: bool,
+    scheme: Option<Text>,
+    method: Option<Text>,
+    authority: Option<Text>,
     headers: Vec<(HeaderName, Option<Text>)>,
-}
-
-#[derive(Debug)]
-enum Text {
-    Exact(String),
-    Prefix(String),
-    Regex(Regex),
+    without_headers: Vec<(HeaderName, Option<Text>)>,
+    query_params: Vec<(String, Option<Text>)>,
 }
 
 /// Why a match cannot be made ready.
@@ -40,169 +39,232 @@ pub enum InvalidMatch {
     Unknown,
 }
 
+/// A request as matches see it; made once for all of a service's.
+pub(super) struct Asked<'a> {
+    request: &'a Parts,
+    /// In its canonical form, without the query.
+    path: Cow<'a, str>,
+    authority: &'a [u8],
+    /// What a connection without TLS has, unless the request says otherwise.
+    scheme: &'a str,
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn new(request: &'a Parts) -> Self {
+        Self {
+            path: canonical(request.uri.path()),
+            authority: authority(request),
+            scheme: request.uri.scheme_str().unwrap_or("http"),
+            request,
+        }
+    }
+}
+
+/// The authority as the client wrote it: that of the target before that of the Host header (RFC 9112, section 3.2.2).
+pub(crate) fn authority(request: &Parts) -> &[u8] {
+    match request.uri.authority() {
+        Some(authority) => authority.as_str().as_bytes(),
+        None => request
+            .headers
+            .get(HOST)
+            .map(|host| host.as_bytes())
+            .unwrap_or_default(),
+    }
+}
+
 impl Match {
     /// Makes a published match ready.
     ///
     /// # Errors
     /// See [`InvalidMatch`].
     pub fn new(published: mesh::HttpMatch) -> Result<Self, InvalidMatch> {
-        let uri = published.uri.map(Text::new).transpose()?;
-        let header = |header: mesh::HeaderMatch| {
+        let text = |text: Option<mesh::StringMatch>| text.map(Text::new).transpose();
+        let header = |header: mesh::HeaderMatch| -> Result<_, InvalidMatch> {
             let name = HeaderName::from_bytes(header.name.as_bytes());
             let name = name.map_err(|_| InvalidMatch::Header(header.name))?;
-            Ok((name, header.value.map(Text::new).transpose()?))
+            Ok((name, text(header.value)?))
         };
-        let headers = published
-            .headers
+        let headers =
+            |all: Vec<mesh::HeaderMatch>| all.into_iter().map(header).collect::<Result<Vec<_>, _>>();
+        let query_params = published
+            .query_params
             .into_iter()
-            .map(header)
-            .collect::<Result<_, _>>()?;
-        Ok(Self { uri, headers })
+            .map(|one| -> Result<_, InvalidMatch> { Ok((one.name, text(one.value)?)) });
+        Ok(Self {
+            name: published.name,
+            uri: text(published.uri)?,
+            ignore_uri_case: published.ignore_uri_case,
+            scheme: text(published.scheme)?,
+            method: text(published.method)?,
+            authority: text(published.authority)?,
+            headers: headers(published.headers)?,
+            without_headers: headers(published.without_headers)?,
+            query_params: query_params.collect::<Result<_, _>>()?,
+        })
     }
 
-    /// Whether the request is meant: the path without its query, and of a header that is there several times any
-    /// one of its values.
-    pub fn holds(&self, request: &Parts) -> bool {
-        let path = self
-            .uri
-            .as_ref()
-            .is_none_or(|text| text.holds(request.uri.path().as_bytes()));
-        path && self.headers.iter().all(|(name, text)| match text {
-            None => request.headers.contains_key(name),
-            Some(text) => request
+    /// Whether the request is meant: of a header that is there several times any one of its values, of a parameter
+    /// the first (as Envoy does), and that as it was written, not decoded.
+    pub(super) fn holds(&self, asked: &Asked<'_>) -> bool {
+        let is = |text: &Option<Text>, value: &[u8]| text.as_ref().is_none_or(|text| text.holds(value));
+        let path = asked.path.as_bytes();
+        let uri = self.uri.as_ref().is_none_or(|text| {
+            if self.ignore_uri_case {
+                text.holds_in_any_case(path)
+            } else {
+                text.holds(path)
+            }
+        });
+        let has = |(name, text): &(HeaderName, Option<Text>)| match text {
+            None => asked.request.headers.contains_key(name),
+            Some(text) => asked
+                .request
                 .headers
                 .get_all(name)
                 .iter()
                 .any(|value| text.holds(value.as_bytes())),
-        })
+        };
+        uri && is(&self.method, asked.request.method.as_str().as_bytes())
+            && is(&self.scheme, asked.scheme.as_bytes())
+            && is(&self.authority, asked.authority)
+            && self.headers.iter().all(has)
+            && !self.without_headers.iter().any(has)
+            && self.query_params.iter().all(|(name, text)| {
+                let value = asked.request.uri.query().and_then(|query| parameter(query, name));
+                value.is_some_and(|value| is(text, value.as_bytes()))
+            })
     }
 }
 
-impl Text {
-    fn new(published: mesh::StringMatch) -> Result<Self, InvalidMatch> {
-        Ok(match published.kind.ok_or(InvalidMatch::Unknown)? {
-            Kind::Exact(text) => Self::Exact(text),
-            Kind::Prefix(text) => Self::Prefix(text),
-            Kind::Regex(text) => Self::Regex(regex(&text).map_err(|why| InvalidMatch::Regex(text, why))?),
-        })
-    }
-
-    fn holds(&self, value: &[u8]) -> bool {
-        match self {
-            Self::Exact(text) => value == text.as_bytes(),
-            Self::Prefix(text) => value.starts_with(text.as_bytes()),
-            Self::Regex(regex) => regex.is_match(value),
-        }
-    }
-}
-
-/// Compiles a regular expression that must match the whole value, as RE2's full match does in Istio.
-///
-/// # Errors
-/// What is wrong with it, in one line.
-pub fn regex(text: &str) -> Result<Regex, String> {
-    if text.chars().count() > REGEX_CHARACTERS {
-        return Err(format!("longer than {REGEX_CHARACTERS} characters"));
-    }
-    // Compiled alone first: "a)(b" is wrong, but would be right between the parentheses below.
-    let build = |text: &str| {
-        RegexBuilder::new(text)
-            .size_limit(REGEX_BYTES)
-            .dfa_size_limit(REGEX_BYTES)
-            .build()
-    };
-    build(text)
-        .and_then(|_| build(&format!("^(?:{text})$")))
-        .map_err(|error| {
-            error
-                .to_string()
-                .lines()
-                .last()
-                .unwrap_or_default()
-                .trim()
-                .to_owned()
-        })
+/// The first value of a query parameter, as written; one without `=` is empty.
+pub(crate) fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
+    let mut parameters = query
+        .split('&')
+        .map(|one| one.split_once('=').unwrap_or((one, "")));
+    parameters
+        .find(|(found, _)| *found == name)
+        .map(|(_, value)| value)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mesh::string_match::Kind;
 
-    fn text(kind: Kind) -> mesh::StringMatch {
-        mesh::StringMatch { kind: Some(kind) }
+    fn exact(text: &str) -> Option<mesh::StringMatch> {
+        let kind = Some(Kind::Exact(text.into()));
+        Some(mesh::StringMatch { kind })
     }
 
-    #[test]
-    fn texts() {
-        let (exact, prefix, regex) = (
-            |s: &str| Kind::Exact(s.into()),
-            |s: &str| Kind::Prefix(s.into()),
-            |s: &str| Kind::Regex(s.into()),
-        );
-        for (kind, value, expected) in [
-            (exact("/a"), "/a", true),
-            (exact("/a"), "/a/", false),
-            (prefix("/v2"), "/v2x", true),
-            (prefix("/v2"), "/v1", false),
-            (regex("/v[0-9]+"), "/v12", true),
-            (regex("/v[0-9]+"), "/v12/x", false),
-            (regex("a|b"), "bc", false),
-            (regex("(?i)CURL.*"), "curl/8", true),
-        ] {
-            assert_eq!(
-                Text::new(text(kind.clone())).unwrap().holds(value.as_bytes()),
-                expected,
-                "{kind:?} {value}"
-            );
+    fn prefix(text: &str) -> Option<mesh::StringMatch> {
+        let kind = Some(Kind::Prefix(text.into()));
+        Some(mesh::StringMatch { kind })
+    }
+
+    fn named(name: &str, value: Option<mesh::StringMatch>) -> mesh::HeaderMatch {
+        let name = name.into();
+        mesh::HeaderMatch { name, value }
+    }
+
+    /// `request` is a method, a target and headers, as in "GET /a x: 1, y: 2".
+    fn holds(published: &mesh::HttpMatch, request: &str) -> bool {
+        let mut words = request.splitn(3, ' ');
+        let (method, target) = (words.next().unwrap(), words.next().unwrap());
+        let mut builder = http::Request::builder().method(method).uri(target);
+        let headers = words.next().into_iter().flat_map(|headers| headers.split(", "));
+        for (name, value) in headers.filter_map(|header| header.split_once(": ")) {
+            builder = builder.header(name, value);
         }
+        let (parts, ()) = builder.body(()).unwrap().into_parts();
+        Match::new(published.clone()).unwrap().holds(&Asked::new(&parts))
     }
 
     #[test]
-    fn headers_hold_for_any_of_their_values_and_for_presence() {
-        let header = |name: &str, value| mesh::HeaderMatch {
-            name: name.into(),
-            value,
+    fn matches() {
+        let any = mesh::HttpMatch::default;
+        let uri = |uri| mesh::HttpMatch { uri, ..any() };
+        let headers = |headers| mesh::HttpMatch { headers, ..any() };
+        let without = |without_headers| mesh::HttpMatch {
+            without_headers,
+            ..any()
         };
-        let one = Match::new(mesh::HttpMatch {
-            uri: None,
-            headers: vec![
-                header("end-user", Some(text(Kind::Exact("jason".into())))),
-                header("x-any", None),
-            ],
-            ..Default::default()
-        });
-        let one = one.unwrap();
-        for (headers, expected) in [
-            (vec![("end-user", "jason"), ("x-any", "")], true),
+        let params = |query_params| mesh::HttpMatch {
+            query_params,
+            ..any()
+        };
+        let any_case = |uri| mesh::HttpMatch {
+            uri,
+            ignore_uri_case: true,
+            ..any()
+        };
+        let method = |method| mesh::HttpMatch { method, ..any() };
+        let scheme = |scheme| mesh::HttpMatch { scheme, ..any() };
+        let authority = |authority| mesh::HttpMatch { authority, ..any() };
+        let two = headers(vec![named("end-user", exact("jason")), named("x-any", None)]);
+        for (published, request, expected) in [
+            (uri(exact("/a")), "GET /a?b=1", true),
+            (uri(exact("/a")), "GET /A", false),
+            (uri(exact("/admin")), "GET /x/%2e./admin", true),
+            (uri(prefix("/admin")), "GET /public/../admin/a", true),
+            (uri(prefix("/public")), "GET /public/../admin/a", false),
+            (any_case(exact("/a")), "GET /A", true),
+            (any_case(prefix("/Api")), "GET /aPI/x", true),
+            (method(exact("GET")), "GET /", true),
+            (method(exact("GET")), "POST /", false),
+            (method(prefix("P")), "PATCH /", true),
+            (scheme(exact("http")), "GET /", true),
+            (scheme(exact("http")), "GET https://a/", false),
+            (scheme(exact("https")), "GET https://a/", true),
+            (authority(exact("a:80")), "GET / host: a:80", true),
+            (authority(exact("a")), "GET / host: a:80", false),
+            (authority(prefix("a")), "GET / host: a:80", true),
+            (authority(exact("a")), "GET http://a/ host: b", true),
+            (authority(exact("a")), "GET /", false),
+            (two.clone(), "GET / end-user: jason, x-any: ", true),
             (
-                vec![("end-user", "ann"), ("end-user", "jason"), ("x-any", "1")],
+                two.clone(),
+                "GET / end-user: ann, end-user: jason, x-any: 1",
                 true,
             ),
-            (vec![("end-user", "jason")], false),
-            (vec![("end-user", "jasons"), ("x-any", "1")], false),
+            (two.clone(), "GET / end-user: jason", false),
+            (two, "GET / end-user: jasons, x-any: 1", false),
+            (without(vec![named("x", None)]), "GET /", true),
+            (without(vec![named("x", None)]), "GET / x: 1", false),
+            (without(vec![named("x", exact("1"))]), "GET / x: 2", true),
+            (without(vec![named("x", exact("1"))]), "GET / x: 2, x: 1", false),
+            (
+                without(vec![named("x", exact("1")), named("y", None)]),
+                "GET / y: 1",
+                false,
+            ),
+            (params(vec![named("v", exact("2"))]), "GET /?v=2", true),
+            (params(vec![named("v", exact("2"))]), "GET /?a=1&v=2&v=3", true),
+            (params(vec![named("v", exact("3"))]), "GET /?v=2&v=3", false),
+            (params(vec![named("v", exact("2"))]), "GET /?V=2", false),
+            (params(vec![named("v", exact("a b"))]), "GET /?v=a%20b", false),
+            (params(vec![named("v", exact("a%20b"))]), "GET /?v=a%20b", true),
+            (params(vec![named("v", exact(""))]), "GET /?v", true),
+            (params(vec![named("v", None)]), "GET /?v", true),
+            (params(vec![named("v", None)]), "GET /?vv=1", false),
+            (params(vec![named("v", None)]), "GET /", false),
+            (any(), "OPTIONS *", true),
         ] {
-            let mut request = http::Request::get("/");
-            for (name, value) in &headers {
-                request = request.header(*name, *value);
-            }
-            assert_eq!(
-                one.holds(&request.body(()).unwrap().into_parts().0),
-                expected,
-                "{headers:?}"
-            );
+            assert_eq!(holds(&published, request), expected, "{published:?} {request}");
         }
     }
 
     #[test]
-    fn what_cannot_be_matched_is_refused() {
-        for kind in [
-            Kind::Regex("(".into()),
-            Kind::Regex("a)(b".into()),
-            Kind::Regex("a".repeat(1025)),
-            Kind::Regex("(a{1000}){1000}".into()),
+    fn what_is_no_header_is_refused() {
+        for (headers, without_headers) in [
+            (vec![named("a b", None)], vec![]),
+            (vec![], vec![named(":method", None)]),
         ] {
-            assert!(Text::new(text(kind.clone())).is_err(), "{kind:?}");
+            let published = mesh::HttpMatch {
+                headers,
+                without_headers,
+                ..Default::default()
+            };
+            assert!(matches!(Match::new(published), Err(InvalidMatch::Header(_))));
         }
-        assert!(Text::new(mesh::StringMatch { kind: None }).is_err());
     }
 }
