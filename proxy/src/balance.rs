@@ -2,84 +2,138 @@
 //! Before it on the path: `route`; after it: `pool`, and then the other pod.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, Uri};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::pool::Pool;
-use crate::protocol::mesh::LoadBalancer;
+use crate::protocol::mesh::{self, LoadBalancer};
+
+mod endpoint;
+mod endpoints;
+mod hash;
+mod limits;
+mod shared;
+
+pub use endpoint::{Described, Endpoint, InFlight};
+pub use endpoints::Endpoints;
+pub use hash::Hashed;
+pub use limits::{Limit, Limits, Overflow, Permit};
+
+use hash::HashBy;
+use shared::Shared;
 
 /// How long a request or a new connection is held for the control plane to say where it may go.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 
-/// The endpoints behind one name, as last told, and whose turn it is.
+/// Endpoints and the policy by which they are used: limits, ejections and turns are counted by it.
 #[derive(Debug)]
 pub struct Cluster {
-    name: String,
+    /// As published, without what is the route's: while it stays the same, so does this cluster.
+    published: mesh::Backend,
+    source: Source,
+    hash: Option<HashBy>,
+    shared: Arc<Shared>,
     /// `None` until the control plane has answered.
     endpoints: watch::Sender<Option<Arc<[Arc<Endpoint>]>>>,
     turn: AtomicUsize,
 }
 
-/// One pod's port.
+/// Where its endpoints are from.
 #[derive(Debug)]
-pub struct Endpoint {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Connections to it that can be used again.
-    pub pool: Pool,
-    in_flight: AtomicUsize,
+enum Source {
+    Told(Arc<Endpoints>),
+    /// Wherever clients dial: those that were, while they are in use.
+    Original(Mutex<Vec<Arc<Endpoint>>>),
 }
 
-/// Counts a request or connection on its endpoint for as long as it lives.
-#[derive(Debug)]
-pub struct InFlight(Arc<Endpoint>);
-
-/// For what an endpoint is asked.
-#[derive(Debug, Clone, Copy, Default)]
+/// What a request, or a connection of opaque bytes, asks of a cluster.
+#[derive(Debug, Default, Clone, Copy)]
 pub struct Ask<'a> {
-    /// Endpoints that are not wanted again.
+    /// Where it has been already: it goes there no more.
     pub tried: &'a [SocketAddr],
-    /// The target and the headers of a request; an opaque connection has none.
-    pub request: Option<(&'a Uri, &'a HeaderMap)>,
-    /// Where the client is.
-    pub source: Option<IpAddr>,
+    /// See [`Cluster::hash`].
+    pub key: Option<u64>,
+    /// Where the client dialled, for clusters that go there.
+    pub original: Option<SocketAddr>,
 }
 
 impl Cluster {
-    /// A cluster whose endpoints are not known yet.
-    pub fn new(name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
+    /// What a backend leads to; `endpoints` are those of the name it gives.
+    pub fn new(backend: &mesh::Backend, endpoints: Arc<Endpoints>) -> Arc<Self> {
+        let policy = backend.policy.clone().unwrap_or_default();
+        let source = match backend.original_destination {
+            true => Source::Original(Mutex::default()),
+            false => Source::Told(endpoints),
+        };
+        let cluster = Arc::new(Self {
+            published: Self::identity(backend),
+            hash: policy.consistent_hash.as_ref().and_then(HashBy::new),
+            shared: Arc::new(Shared::new(&policy)),
+            source,
             endpoints: watch::Sender::new(None),
             turn: AtomicUsize::new(0),
+        });
+        if let Source::Told(endpoints) = &cluster.source {
+            endpoints.follow(&cluster);
+        }
+        cluster
+    }
+
+    /// Istio's name of it, for instance `outbound|5000|v1|helloworld.default.svc.cluster.local`.
+    pub fn name(&self) -> &str {
+        match self.published.cluster.as_str() {
+            "" => &self.published.endpoints,
+            name => name,
         }
     }
 
-    /// The resource name of its endpoints.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// The resource name of its endpoints; empty for those that clients dial.
+    pub fn endpoints_name(&self) -> &str {
+        &self.published.endpoints
+    }
+
+    /// Whether requests one after another go to one endpoint after another.
+    pub fn goes_round(&self) -> bool {
+        self.hash.is_none() && self.published.load_balancer() != LoadBalancer::Random
+    }
+
+    /// Whether this is what the backend leads to, with all that it says of it.
+    pub fn is(&self, backend: &mesh::Backend) -> bool {
+        self.published == Self::identity(backend)
+    }
+
+    /// A backend without its part in a route.
+    fn identity(backend: &mesh::Backend) -> mesh::Backend {
+        mesh::Backend {
+            weight: 0,
+            headers: None,
+            ..backend.clone()
+        }
     }
 
     /// Replaces the endpoints. Those that stay keep their connections and counts.
-    pub fn update(&self, addresses: &[SocketAddr]) {
+    fn update(&self, told: &[Described]) {
         self.endpoints.send_modify(|endpoints| {
             let known = endpoints.as_deref().unwrap_or_default();
-            let keep = |address: &SocketAddr| {
-                let same = known.iter().find(|endpoint| endpoint.address == *address);
-                same.cloned().unwrap_or_else(|| Endpoint::new(*address))
+            let keep = |one: &Described| {
+                let same = known.iter().find(|endpoint| endpoint.address == one.address);
+                same.cloned()
+                    .unwrap_or_else(|| Endpoint::within(one.address, self.shared.clone()))
             };
-            *endpoints = Some(addresses.iter().map(keep).collect());
+            *endpoints = Some(told.iter().map(keep).collect());
         });
     }
 
     /// The endpoints as last told, or `None` if they never were.
     pub fn endpoints(&self) -> Option<Arc<[Arc<Endpoint>]>> {
-        self.endpoints.borrow().clone()
+        match &self.source {
+            Source::Told(_) => self.endpoints.borrow().clone(),
+            Source::Original(dialled) => Some(lock(dialled).as_slice().into()),
+        }
     }
 
     /// Waits until the endpoints have been told once.
@@ -93,13 +147,31 @@ impl Cluster {
         known.ok().and_then(|known| known.clone()).unwrap_or_default()
     }
 
-    /// The endpoint for the next request, none of those that were tried, or `None` if there is no other, or nobody
-    /// said within [`ANSWER`].
-    pub async fn pick(&self, balancer: LoadBalancer, ask: Ask<'_>) -> Option<Arc<Endpoint>> {
-        let tried = ask.tried;
+    /// The key by which a request keeps its endpoint, once for all of its tries; none without consistent hashing.
+    pub fn hash(&self, uri: &Uri, headers: &HeaderMap, source: IpAddr) -> Hashed {
+        self.hash
+            .as_ref()
+            .map_or_else(Hashed::default, |by| by.of(uri, headers, source, random))
+    }
+
+    /// The same for a connection of opaque bytes.
+    pub fn hash_connection(&self, source: IpAddr) -> Hashed {
+        self.hash
+            .as_ref()
+            .map_or_else(Hashed::default, |by| by.of_connection(source))
+    }
+
+    /// The endpoint for the next try, none of those that were tried, or `None` if there is no other, or nobody said
+    /// within [`ANSWER`].
+    pub async fn pick(&self, ask: Ask<'_>) -> Option<Arc<Endpoint>> {
+        if let Source::Original(dialled) = &self.source {
+            let address = ask.original.filter(|address| !ask.tried.contains(address))?;
+            return Some(self.dialled(dialled, address));
+        }
         let endpoints = timeout(ANSWER, self.known()).await.unwrap_or_default();
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        if tried.is_empty() {
+        let balancer = self.published.load_balancer();
+        if ask.tried.is_empty() {
             let at = pick(endpoints.len(), balancer, turn, random(), |at| {
                 endpoints[at].load()
             })?;
@@ -107,39 +179,44 @@ impl Cluster {
         }
         let left: Vec<&Arc<Endpoint>> = endpoints
             .iter()
-            .filter(|endpoint| !tried.contains(&endpoint.address))
+            .filter(|endpoint| !ask.tried.contains(&endpoint.address))
             .collect();
         let at = pick(left.len(), balancer, turn, random(), |at| left[at].load())?;
         Some(left[at].clone())
     }
+
+    /// Counts a try beyond the first, for as long as the permit lives.
+    ///
+    /// # Errors
+    /// There are as many under way as the DestinationRule's `maxRetries`.
+    pub fn retry(&self) -> Result<Permit, Overflow> {
+        self.shared.limits.take(Limit::Retries)
+    }
+
+    fn dialled(&self, dialled: &Mutex<Vec<Arc<Endpoint>>>, address: SocketAddr) -> Arc<Endpoint> {
+        let mut all = lock(dialled);
+        if let Some(known) = all.iter().find(|endpoint| endpoint.address == address) {
+            return known.clone();
+        }
+        let endpoint = Endpoint::within(address, self.shared.clone());
+        all.push(endpoint.clone());
+        endpoint
+    }
+
+    /// Closes connections that have been idle for too long, and forgets what was dialled and is not any more.
+    pub fn sweep(&self) {
+        for endpoint in self.endpoints().iter().flat_map(|all| all.iter()) {
+            endpoint.pool.sweep();
+        }
+        if let Source::Original(dialled) = &self.source {
+            lock(dialled).retain(|endpoint| Arc::strong_count(endpoint) > 1 || !endpoint.pool.is_empty());
+        }
+    }
 }
 
-impl Endpoint {
-    /// An endpoint without connections.
-    pub fn new(address: SocketAddr) -> Arc<Self> {
-        Arc::new(Self {
-            address,
-            pool: Pool::default(),
-            in_flight: AtomicUsize::new(0),
-        })
-    }
-
-    /// Counts a request or connection until the returned value is dropped.
-    pub fn begin(self: &Arc<Self>) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self.clone())
-    }
-
-    /// Requests and connections on it now.
-    pub fn load(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
+/// Nothing panics while it is held; a poisoned list is a list all the same.
+fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Which of `count` endpoints: pure, `turn` counts up by one a request and `draw` is any random number.
@@ -190,13 +267,6 @@ mod tests {
             .collect()
     }
 
-    fn tried(tried: &[SocketAddr]) -> Ask<'_> {
-        Ask {
-            tried,
-            ..Ask::default()
-        }
-    }
-
     #[test]
     fn picks() {
         use LoadBalancer::{LeastRequest, Random, RoundRobin};
@@ -219,16 +289,28 @@ mod tests {
         }
     }
 
+    fn cluster(balancer: LoadBalancer, ports: &[u16]) -> (Arc<Endpoints>, Arc<Cluster>) {
+        let endpoints = Endpoints::new("a");
+        let backend = mesh::Backend {
+            endpoints: "a".into(),
+            load_balancer: balancer.into(),
+            ..Default::default()
+        };
+        let cluster = Cluster::new(&backend, endpoints.clone());
+        endpoints.update_addresses(&addresses(ports));
+        (endpoints, cluster)
+    }
+
+    async fn port(cluster: &Cluster, ask: Ask<'_>) -> Option<u16> {
+        cluster.pick(ask).await.map(|endpoint| endpoint.address.port())
+    }
+
     #[tokio::test]
     async fn requests_one_after_another_go_round() {
-        let cluster = Cluster::new("a");
-        cluster.update(&addresses(&[1, 2]));
+        let (_endpoints, cluster) = cluster(LoadBalancer::LeastRequest, &[1, 2]);
         let mut seen = vec![];
         for _ in 0..6 {
-            let endpoint = cluster
-                .pick(LoadBalancer::LeastRequest, Ask::default())
-                .await
-                .unwrap();
+            let endpoint = cluster.pick(Ask::default()).await.unwrap();
             let _in_flight = endpoint.begin();
             seen.push(endpoint.address.port());
         }
@@ -237,38 +319,25 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_tried_is_not_picked_again() {
-        let cluster = Cluster::new("a");
-        cluster.update(&addresses(&[1, 2]));
-        let picked = cluster
-            .pick(LoadBalancer::RoundRobin, tried(&addresses(&[1])))
-            .await
-            .unwrap();
-        assert_eq!(picked.address.port(), 2);
-        assert!(
-            cluster
-                .pick(LoadBalancer::RoundRobin, tried(&addresses(&[1, 2])))
-                .await
-                .is_none()
-        );
+        let (_endpoints, cluster) = cluster(LoadBalancer::RoundRobin, &[1, 2]);
+        for (tried, expected) in [(&[1][..], Some(2)), (&[1, 2], None)] {
+            let tried = addresses(tried);
+            let ask = Ask {
+                tried: &tried,
+                ..Default::default()
+            };
+            assert_eq!(port(&cluster, ask).await, expected);
+        }
     }
 
     #[tokio::test]
     async fn an_endpoint_that_stays_keeps_its_count() {
-        let cluster = Cluster::new("a");
-        cluster.update(&addresses(&[1]));
-        let in_flight = cluster
-            .pick(LoadBalancer::LeastRequest, Ask::default())
-            .await
-            .unwrap()
-            .begin();
-        cluster.update(&addresses(&[1, 2]));
+        let (endpoints, cluster) = cluster(LoadBalancer::LeastRequest, &[1]);
+        let in_flight = cluster.pick(Ask::default()).await.unwrap().begin();
+        endpoints.update_addresses(&addresses(&[1, 2]));
         let loads = || {
-            cluster
-                .endpoints()
-                .unwrap()
-                .iter()
-                .map(|endpoint| endpoint.load())
-                .collect::<Vec<_>>()
+            let all = cluster.endpoints().unwrap();
+            all.iter().map(|endpoint| endpoint.load()).collect::<Vec<_>>()
         };
         assert_eq!(loads(), [1, 0]);
         drop(in_flight);
@@ -277,18 +346,38 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_first_request_waits_for_the_endpoints() {
-        let cluster = Arc::new(Cluster::new("a"));
+        let endpoints = Endpoints::new("a");
+        let cluster = Cluster::new(&mesh::Backend::default(), endpoints.clone());
         let waiting = tokio::spawn({
             let cluster = cluster.clone();
-            async move {
-                cluster
-                    .pick(LoadBalancer::LeastRequest, Ask::default())
-                    .await
-                    .map(|endpoint| endpoint.address.port())
-            }
+            async move { port(&cluster, Ask::default()).await }
         });
         tokio::task::yield_now().await;
-        cluster.update(&addresses(&[7]));
+        endpoints.update_addresses(&addresses(&[7]));
         assert_eq!(waiting.await.unwrap(), Some(7));
+    }
+
+    #[tokio::test]
+    async fn where_the_client_dialled() {
+        let backend = mesh::Backend {
+            original_destination: true,
+            ..Default::default()
+        };
+        let cluster = Cluster::new(&backend, Endpoints::new(""));
+        let original = addresses(&[9])[0];
+        let ask = Ask {
+            original: Some(original),
+            ..Default::default()
+        };
+        let first = cluster.pick(ask).await.unwrap();
+        assert!(Arc::ptr_eq(&first, &cluster.pick(ask).await.unwrap()));
+        let tried = Ask {
+            tried: &[original],
+            ..ask
+        };
+        assert_eq!(port(&cluster, tried).await, None);
+        drop(first);
+        cluster.sweep();
+        assert_eq!(cluster.endpoints().unwrap().len(), 0);
     }
 }

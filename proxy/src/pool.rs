@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::balance::{Endpoint, InFlight};
+use crate::balance::{Endpoint, InFlight, Limit, Overflow, Permit};
 use crate::body::Body;
 
 mod http2;
@@ -48,6 +48,7 @@ pub(crate) struct Lease {
     endpoint: Arc<Endpoint>,
     hold: Hold,
     _in_flight: InFlight,
+    _permit: Permit,
 }
 
 #[derive(Debug)]
@@ -76,6 +77,9 @@ pub enum SendError {
         /// Whether an earlier request had used the connection.
         reused: bool,
     },
+    /// The DestinationRule allows no more at a time: 503 with `x-envoy-overloaded`, flag UO.
+    #[error(transparent)]
+    Overflow(Overflow),
 }
 
 /// Sends a request on a kept connection, or on a new one, and gives the response as soon as its head is here.
@@ -100,6 +104,11 @@ async fn send_http1(
     request: Request<Body>,
     fresh: bool,
 ) -> Result<Response<Body>, SendError> {
+    let permit = endpoint
+        .shared
+        .limits
+        .take(Limit::Requests)
+        .map_err(SendError::Overflow)?;
     let in_flight = endpoint.begin();
     let (mut sender, reused) = match endpoint.pool.take().filter(|_| !fresh) {
         Some(sender) => (sender, true),
@@ -113,11 +122,17 @@ async fn send_http1(
         endpoint: endpoint.clone(),
         hold: Hold::Http1(sender),
         _in_flight: in_flight,
+        _permit: permit,
     };
     answered(outcome, lease, reused)
 }
 
 async fn send_http2(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Result<Response<Body>, SendError> {
+    let permit = endpoint
+        .shared
+        .limits
+        .take(Limit::Requests)
+        .map_err(SendError::Overflow)?;
     let in_flight = endpoint.begin();
     let (mut sender, stream, reused) = match endpoint.pool.http2.share(endpoint.address).await {
         Ok(shared) => shared,
@@ -128,6 +143,7 @@ async fn send_http2(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Result<
         endpoint: endpoint.clone(),
         hold: Hold::Http2(stream),
         _in_flight: in_flight,
+        _permit: permit,
     };
     answered(outcome, lease, reused)
 }
@@ -165,6 +181,11 @@ impl Pool {
         self.idle()
             .retain(|idle| idle.since.elapsed() < HTTP1_IDLE && !idle.sender.is_closed());
         self.http2.sweep();
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.idle().is_empty() && self.http2.is_empty()
     }
 
     fn keep(&self, sender: http1::SendRequest<Body>) {

@@ -55,7 +55,7 @@ pub struct Backend {
 #[derive(Debug)]
 pub enum Target {
     /// To one of these endpoints.
-    Cluster(Arc<Cluster>, mesh::LoadBalancer),
+    Cluster(Arc<Cluster>),
     /// Nowhere: the rule names what is not there. The text is for the user who wrote the rule.
     Unavailable(String),
 }
@@ -80,13 +80,13 @@ pub enum Invalid {
 }
 
 impl Service {
-    /// Makes a published service ready for matching. `cluster` gives the endpoints of a name.
+    /// Makes a published service ready for matching. `cluster` gives what a backend leads to.
     ///
     /// # Errors
     /// See [`Invalid`]; the service as a whole is refused, since half of its rules would route wrongly.
     pub fn new(
         published: mesh::Service,
-        mut cluster: impl FnMut(&str) -> Arc<Cluster>,
+        mut cluster: impl FnMut(&mesh::Backend) -> Arc<Cluster>,
     ) -> Result<Self, Invalid> {
         let protocol = published.protocol();
         let port = u16::try_from(published.port).ok().filter(|port| *port != 0);
@@ -134,9 +134,9 @@ impl Service {
 }
 
 impl Backend {
-    fn new(published: mesh::Backend, cluster: &mut impl FnMut(&str) -> Arc<Cluster>) -> Self {
+    fn new(published: mesh::Backend, cluster: &mut impl FnMut(&mesh::Backend) -> Arc<Cluster>) -> Self {
         let target = if published.unavailable.is_empty() {
-            Target::Cluster(cluster(&published.endpoints), published.load_balancer())
+            Target::Cluster(cluster(&published))
         } else {
             Target::Unavailable(published.unavailable)
         };

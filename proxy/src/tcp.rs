@@ -42,8 +42,8 @@ pub async fn balanced(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     backends: &[Backend],
 ) -> Result<(), TcpError> {
-    let (cluster, balancer) = match choose(backends, balance::random()).map(|backend| &backend.target) {
-        Some(Target::Cluster(cluster, balancer)) => (cluster, *balancer),
+    let cluster = match choose(backends, balance::random()).map(|backend| &backend.target) {
+        Some(Target::Cluster(cluster)) => cluster,
         Some(Target::Unavailable(why)) => return Err(TcpError::Unavailable(why.clone())),
         None => return Err(TcpError::Unavailable("no backend".into())),
     };
@@ -51,13 +51,10 @@ pub async fn balanced(
     let mut last = "there is none".to_owned();
     while tried.len() < ATTEMPTS
         && let Some(endpoint) = cluster
-            .pick(
-                balancer,
-                Ask {
-                    tried: &tried,
-                    ..Ask::default()
-                },
-            )
+            .pick(Ask {
+                tried: &tried,
+                ..Ask::default()
+            })
             .await
     {
         let _in_flight = endpoint.begin();

@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use outrigger_proxy::balance::Cluster as Endpoints;
-use outrigger_proxy::protocol::mesh;
+use outrigger_proxy::balance::{Cluster, Endpoints};
 use outrigger_proxy::route::{self, Service, Target};
 
 use super::sidecars::Running;
@@ -151,7 +149,9 @@ impl Row {
                 // What the feed has not taken in yet is not in the world either: both are looked at anew each time.
                 let published =
                     compile::service(&reader.world.borrow(), &asks, address).context("no such service")?;
-                let wanted = Service::new(published, |name| Arc::new(Endpoints::new(name)))?;
+                let wanted = Service::new(published, |backend| {
+                    Cluster::new(backend, Endpoints::new(&backend.endpoints))
+                })?;
                 let known = destination.service().context("the service is gone")?;
                 if shape(&known) == shape(&wanted) && reached(&known, reader) {
                     return anyhow::Ok(wanted);
@@ -174,12 +174,12 @@ impl Row {
         };
         self.in_turn = route.backends.len() == 1;
         for backend in &route.backends {
-            let Target::Cluster(cluster, balancer) = &backend.target else {
+            let Target::Cluster(cluster) = &backend.target else {
                 self.allowed.insert("503".into());
                 continue;
             };
-            self.in_turn &= *balancer != mesh::LoadBalancer::Random;
-            let endpoints = compile::endpoints(&reader.world.borrow(), cluster.name())
+            self.in_turn &= cluster.goes_round();
+            let endpoints = compile::endpoints(&reader.world.borrow(), cluster.endpoints_name())
                 .unwrap_or_default()
                 .endpoints;
             if endpoints.is_empty() {
@@ -203,7 +203,7 @@ impl Row {
 /// What two versions of a service differ in, if they do: rules by name, destinations by name and weight.
 fn shape(service: &Service) -> Vec<(String, Vec<(u32, String)>)> {
     let target = |backend: &route::Backend| match &backend.target {
-        Target::Cluster(cluster, _) => (backend.weight, cluster.name().to_owned()),
+        Target::Cluster(cluster) => (backend.weight, cluster.name().to_owned()),
         Target::Unavailable(why) => (backend.weight, why.clone()),
     };
     service
@@ -222,8 +222,8 @@ fn reached(service: &Service, reader: &Reader) -> bool {
         .map(|backend| &backend.target);
     targets.into_iter().all(|target| match target {
         Target::Unavailable(_) => true,
-        Target::Cluster(cluster, _) => {
-            let wanted = compile::endpoints(&reader.world.borrow(), cluster.name())
+        Target::Cluster(cluster) => {
+            let wanted = compile::endpoints(&reader.world.borrow(), cluster.endpoints_name())
                 .unwrap_or_default()
                 .endpoints;
             let wanted = wanted.iter().map(|one| format!("{}:{}", one.address, one.port));

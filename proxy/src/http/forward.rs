@@ -2,17 +2,18 @@
 
 use std::error::Error as _;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::header::SET_COOKIE;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 
 use super::{Downstream, Upstream, headers, reply, upgrade};
-use crate::balance::{self, Ask, Cluster, Endpoint};
+use crate::balance::{self, Ask, Cluster, Endpoint, Hashed};
 use crate::body::Body;
 use crate::pool::{self, SendError};
-use crate::protocol::mesh::LoadBalancer;
 use crate::route::{self, Target};
 use crate::tcp::ATTEMPTS;
 
@@ -77,7 +78,8 @@ struct Failed {
 
 /// Where one request goes.
 enum Chosen {
-    Cluster(Arc<Cluster>, LoadBalancer),
+    /// With the address that the client dialled.
+    Cluster(Arc<Cluster>, SocketAddr),
     Endpoint(Arc<Endpoint>),
 }
 
@@ -104,7 +106,7 @@ fn choose(upstream: &Upstream, request: &Parts) -> Result<Chosen, (StatusCode, S
     })?;
     let route = found.route;
     match route::choose(&route.backends, balance::random()).map(|backend| &backend.target) {
-        Some(Target::Cluster(cluster, balancer)) => Ok(Chosen::Cluster(cluster.clone(), *balancer)),
+        Some(Target::Cluster(cluster)) => Ok(Chosen::Cluster(cluster.clone(), destination.address())),
         Some(Target::Unavailable(why)) => {
             Err((StatusCode::SERVICE_UNAVAILABLE, format!("{}: {why}", route.name)))
         }
@@ -125,19 +127,23 @@ impl Chosen {
         downstream: &Downstream,
     ) -> Result<Response<Body>, Failed> {
         let broken = |why| Failed { why, delivered: true };
+        let hashed = match &self {
+            Self::Endpoint(_) => Hashed::default(),
+            Self::Cluster(cluster, _) => cluster.hash(request.uri(), request.headers(), downstream.peer.ip()),
+        };
         let mut tried = Vec::new();
         let mut last = None;
         let mut stale = 0;
         while tried.len() < ATTEMPTS {
             let endpoint = match &self {
                 Self::Endpoint(endpoint) => endpoint.clone(),
-                Self::Cluster(cluster, balancer) => {
+                Self::Cluster(cluster, dialled) => {
                     let ask = Ask {
                         tried: &tried,
-                        request: Some((request.uri(), request.headers())),
-                        source: Some(downstream.peer.ip()),
+                        key: hashed.key,
+                        original: Some(*dialled),
                     };
-                    match cluster.pick(*balancer, ask).await {
+                    match cluster.pick(ask).await {
                         Some(endpoint) => endpoint,
                         None => break,
                     }
@@ -153,7 +159,12 @@ impl Chosen {
                             tried.push(endpoint.address);
                             request = spare.request();
                         }
-                        _ => return Ok(response),
+                        _ => {
+                            if let Some(cookie) = hashed.cookie {
+                                response.headers_mut().append(SET_COOKIE, cookie);
+                            }
+                            return Ok(response);
+                        }
                     }
                 }
                 Err(SendError::Connect(error, unsent)) => {

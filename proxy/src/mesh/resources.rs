@@ -8,6 +8,7 @@ use prost::Message;
 
 use super::tables::Tables;
 use super::{Lookup, Mesh, Workload};
+use crate::balance::Described;
 use crate::protocol::{ENDPOINTS, SELF, SERVICE, WORKLOAD, discovery, mesh};
 use crate::route::Service;
 
@@ -73,13 +74,13 @@ impl Mesh {
             .iter()
             .map(|(address, entry)| (address.to_string(), &entry.version))
             .collect();
-        let clusters: Vec<_> = tables
-            .clusters
+        let endpoints: Vec<_> = tables
+            .endpoints
             .iter()
             .map(|(name, entry)| (name.clone(), &entry.version))
             .collect();
         let own = vec![(SELF.to_owned(), &tables.workload_version)];
-        [(WORKLOAD, own), (SERVICE, services), (ENDPOINTS, clusters)]
+        [(WORKLOAD, own), (SERVICE, services), (ENDPOINTS, endpoints)]
             .into_iter()
             .filter(|(_, versions)| !versions.is_empty())
             .map(|(kind, versions)| {
@@ -111,8 +112,8 @@ impl Tables {
         wanted: &mut Vec<String>,
     ) -> Result<(), String> {
         let published = mesh::Service::decode(value).map_err(|error| error.to_string())?;
-        let service =
-            Service::new(published, |name| self.cluster(name, wanted)).map_err(|error| error.to_string())?;
+        let service = Service::new(published, |backend| self.cluster(backend, wanted))
+            .map_err(|error| error.to_string())?;
         // Nobody asks any more: an answer that crossed our unsubscribing.
         if let Some(entry) = address(name).and_then(|address| self.services.get_mut(&address)) {
             entry.version = version;
@@ -123,17 +124,18 @@ impl Tables {
 
     fn endpoints_resource(&mut self, name: &str, value: &[u8], version: String) -> Result<(), String> {
         let published = mesh::Endpoints::decode(value).map_err(|error| error.to_string())?;
-        let endpoint = |one: &mesh::Endpoint| {
-            let port = u16::try_from(one.port).ok()?;
-            Some(SocketAddr::new(one.address.parse().ok()?, port))
+        let endpoint = |one: mesh::Endpoint| {
+            let port = u16::try_from(one.port).ok();
+            match (one.address.parse(), port) {
+                (Ok(ip), Some(port)) => Ok(Described::new(one, SocketAddr::new(ip, port))),
+                _ => Err(format!("endpoint {}:{} is not an address", one.address, one.port)),
+            }
         };
-        let all = published.endpoints.iter().map(|one| {
-            endpoint(one).ok_or_else(|| format!("endpoint {}:{} is not an address", one.address, one.port))
-        });
+        let all = published.endpoints.into_iter().map(endpoint);
         let all = all.collect::<Result<Vec<_>, _>>()?;
-        if let Some(entry) = self.clusters.get_mut(name) {
+        if let Some(entry) = self.endpoints.get_mut(name) {
             entry.version = version;
-            entry.cluster.update(&all);
+            entry.endpoints.update(all);
         }
         Ok(())
     }
@@ -146,9 +148,9 @@ impl Tables {
     }
 
     fn endpoints_gone(&mut self, name: &str) {
-        if let Some(entry) = self.clusters.get_mut(name) {
+        if let Some(entry) = self.endpoints.get_mut(name) {
             entry.version = String::new();
-            entry.cluster.update(&[]);
+            entry.endpoints.update(Vec::new());
         }
     }
 }

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use super::Lookup;
 use super::resources::Names;
-use crate::balance::Cluster;
-use crate::protocol::{ENDPOINTS, SERVICE};
+use crate::balance::{Cluster, Endpoint, Endpoints};
+use crate::protocol::{ENDPOINTS, SERVICE, mesh};
 use crate::route::{Backend, Target};
 
 /// How long a destination that nobody uses is kept.
@@ -21,7 +21,10 @@ const IDLE: Duration = Duration::from_secs(600);
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     pub(super) services: HashMap<SocketAddr, ServiceEntry>,
-    pub(super) clusters: HashMap<String, ClusterEntry>,
+    /// By resource name.
+    pub(super) endpoints: HashMap<String, EndpointsEntry>,
+    /// By Istio's name and that of their endpoints: what the backends of all services lead to.
+    clusters: HashMap<(String, String), Arc<Cluster>>,
     pub(super) workload_version: String,
 }
 
@@ -33,8 +36,8 @@ pub(super) struct ServiceEntry {
 }
 
 #[derive(Debug)]
-pub(super) struct ClusterEntry {
-    pub(super) cluster: Arc<Cluster>,
+pub(super) struct EndpointsEntry {
+    pub(super) endpoints: Arc<Endpoints>,
     pub(super) version: String,
 }
 
@@ -54,21 +57,33 @@ impl Tables {
         (entry.lookup.subscribe(), new)
     }
 
-    /// The endpoints of a name; a new name is noted in `new`.
-    pub(super) fn cluster(&mut self, name: &str, new: &mut Vec<String>) -> Arc<Cluster> {
-        if let Some(entry) = self.clusters.get(name) {
-            return entry.cluster.clone();
+    /// What a backend leads to: the cluster that is known by this name, unless what is said of it has changed. The
+    /// name of endpoints that are not known yet is noted in `new`.
+    pub(super) fn cluster(&mut self, backend: &mesh::Backend, new: &mut Vec<String>) -> Arc<Cluster> {
+        let key = (backend.cluster.clone(), backend.endpoints.clone());
+        if let Some(cluster) = self.clusters.get(&key).filter(|cluster| cluster.is(backend)) {
+            return cluster.clone();
         }
-        let cluster = Arc::new(Cluster::new(name));
-        new.push(name.to_owned());
-        self.clusters.insert(
-            name.to_owned(),
-            ClusterEntry {
-                cluster: cluster.clone(),
-                version: String::new(),
-            },
-        );
+        let cluster = Cluster::new(backend, self.endpoints(backend, new));
+        self.clusters.insert(key, cluster.clone());
         cluster
+    }
+
+    fn endpoints(&mut self, backend: &mesh::Backend, new: &mut Vec<String>) -> Arc<Endpoints> {
+        let name = &backend.endpoints;
+        if let Some(entry) = self.endpoints.get(name) {
+            return entry.endpoints.clone();
+        }
+        let endpoints = Endpoints::new(name);
+        if !backend.original_destination {
+            new.push(name.clone());
+            let entry = EndpointsEntry {
+                endpoints: endpoints.clone(),
+                version: String::new(),
+            };
+            self.endpoints.insert(name.clone(), entry);
+        }
+        endpoints
     }
 
     /// Forgets what nobody uses any more and gives the names to unsubscribe from.
@@ -81,16 +96,17 @@ impl Tables {
             }
             keep
         });
-        let mut clusters = Vec::new();
-        self.clusters.retain(|name, entry| {
-            // The table's own is the last one: no route leads there, no request is under way.
-            let keep = Arc::strong_count(&entry.cluster) > 1;
+        // The table's own is the last one: no route leads there, no request is under way.
+        self.clusters.retain(|_, cluster| Arc::strong_count(cluster) > 1);
+        let mut endpoints = Vec::new();
+        self.endpoints.retain(|name, entry| {
+            let keep = Arc::strong_count(&entry.endpoints) > 1;
             if !keep {
-                clusters.push(name.clone());
+                endpoints.push(name.clone());
             }
             keep
         });
-        [(SERVICE, services), (ENDPOINTS, clusters)]
+        [(SERVICE, services), (ENDPOINTS, endpoints)]
             .into_iter()
             .filter(|(_, names)| !names.is_empty())
             .collect()
@@ -98,13 +114,8 @@ impl Tables {
 
     /// Closes connections that have been idle for too long.
     pub(super) fn sweep_connections(&self) {
-        for endpoint in self
-            .clusters
-            .values()
-            .filter_map(|entry| entry.cluster.endpoints())
-            .flat_map(|all| all.to_vec())
-        {
-            endpoint.pool.sweep();
+        for cluster in self.clusters.values() {
+            cluster.sweep();
         }
     }
 
@@ -123,11 +134,12 @@ impl Tables {
             };
             (address.to_string(), value)
         };
-        let cluster = |(name, entry): (&String, &ClusterEntry)| {
-            let endpoints = entry.cluster.endpoints();
-            let endpoint = |one: &Arc<crate::balance::Endpoint>| json!({"address": one.address.to_string(), "inFlight": one.load()});
+        let cluster = |cluster: &Arc<Cluster>| {
+            let endpoints = cluster.endpoints();
+            let endpoint =
+                |one: &Arc<Endpoint>| json!({"address": one.address.to_string(), "inFlight": one.load()});
             (
-                name.clone(),
+                cluster.name().to_owned(),
                 endpoints
                     .map(|all| all.iter().map(endpoint).collect::<Vec<_>>())
                     .into(),
@@ -135,19 +147,14 @@ impl Tables {
         };
         json!({
             "services": self.services.iter().map(service).collect::<serde_json::Map<_, _>>(),
-            "endpoints": self.clusters.iter().map(cluster).collect::<serde_json::Map<_, serde_json::Value>>(),
+            "endpoints": self.clusters.values().map(cluster).collect::<serde_json::Map<_, serde_json::Value>>(),
         })
     }
 }
 
 fn backends(backends: &[Backend]) -> Vec<String> {
     let line = |backend: &Backend| match &backend.target {
-        Target::Cluster(cluster, balancer) => format!(
-            "{} of {} by {}",
-            backend.weight,
-            cluster.name(),
-            balancer.as_str_name()
-        ),
+        Target::Cluster(cluster) => format!("{} of {}", backend.weight, cluster.name()),
         Target::Unavailable(why) => format!("{} unavailable: {why}", backend.weight),
     };
     backends.iter().map(line).collect()

@@ -67,6 +67,10 @@ impl Connections {
         });
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.all().is_empty()
+    }
+
     fn all(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         // Nothing panics while it is held; a poisoned list is a list all the same.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

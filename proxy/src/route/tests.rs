@@ -1,7 +1,12 @@
 //! Which route has a request, and which of its choices.
 
 use super::*;
+use crate::balance::Endpoints;
 use mesh::string_match::Kind;
+
+fn cluster(backend: &mesh::Backend) -> Arc<Cluster> {
+    Cluster::new(backend, Endpoints::new(&backend.endpoints))
+}
 
 fn service(routes: Vec<mesh::HttpRoute>) -> Service {
     let published = mesh::Service {
@@ -12,7 +17,7 @@ fn service(routes: Vec<mesh::HttpRoute>) -> Service {
         tcp_backends: vec![],
         ..Default::default()
     };
-    Service::new(published, |name| Arc::new(Cluster::new(name))).unwrap()
+    Service::new(published, cluster).unwrap()
 }
 
 fn route(name: &str, matches: Vec<mesh::HttpMatch>) -> mesh::HttpRoute {
@@ -102,11 +107,11 @@ fn a_service_that_leads_nowhere_is_refused() {
         protocol: mesh::Protocol::Http.into(),
         ..Default::default()
     };
-    assert!(Service::new(none, |name| Arc::new(Cluster::new(name))).is_err());
+    assert!(Service::new(none, cluster).is_err());
     let port = mesh::Service {
         host: "a".into(),
         port: 70_000,
         ..Default::default()
     };
-    assert!(Service::new(port, |name| Arc::new(Cluster::new(name))).is_err());
+    assert!(Service::new(port, cluster).is_err());
 }

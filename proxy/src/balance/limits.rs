@@ -1,0 +1,129 @@
+//! What a DestinationRule's connectionPool allows a cluster at a time. What is over it is refused at once.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::protocol::mesh;
+
+/// What is limited, by the name of Istio's field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// `tcp.maxConnections`.
+    Connections,
+    /// `http.http1MaxPendingRequests`: requests that wait for a connection.
+    PendingRequests,
+    /// `http.http2MaxRequests`: requests under way, of any version.
+    Requests,
+    /// `http.maxRetries`: retries under way.
+    Retries,
+}
+
+/// A limit is reached: HTTP gets 503 with `x-envoy-overloaded`, a connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the DestinationRule's {limit} of {most} is reached")]
+pub struct Overflow {
+    /// Which one.
+    pub limit: Limit,
+    /// How many are allowed.
+    pub most: usize,
+}
+
+/// How many of each there are, and may be.
+#[derive(Debug, Default)]
+pub struct Limits([Gauge; 4]);
+
+#[derive(Debug, Default)]
+struct Gauge {
+    /// 0: any number.
+    most: usize,
+    now: AtomicUsize,
+}
+
+/// One of what is limited, for as long as it lives.
+#[derive(Debug)]
+pub struct Permit {
+    limits: Arc<Limits>,
+    limit: Limit,
+}
+
+impl Limits {
+    pub(super) fn new(published: &mesh::ConnectionPool) -> Self {
+        let gauge = |most: u32| Gauge {
+            most: usize::try_from(most).unwrap_or(usize::MAX),
+            now: AtomicUsize::new(0),
+        };
+        Self([
+            gauge(published.max_connections),
+            gauge(published.max_pending_requests),
+            gauge(published.max_requests),
+            gauge(published.max_retries),
+        ])
+    }
+
+    /// One more, unless that is too many.
+    ///
+    /// # Errors
+    /// See [`Overflow`].
+    pub fn take(self: &Arc<Self>, limit: Limit) -> Result<Permit, Overflow> {
+        let gauge = self.gauge(limit);
+        let before = gauge.now.fetch_add(1, Ordering::Relaxed);
+        let permit = Permit {
+            limits: self.clone(),
+            limit,
+        };
+        match gauge.most {
+            // Dropping the permit takes it back.
+            most if most > 0 && before >= most => Err(Overflow { limit, most }),
+            _ => Ok(permit),
+        }
+    }
+
+    fn gauge(&self, limit: Limit) -> &Gauge {
+        &self.0[limit as usize]
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.limits.gauge(self.limit).now.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Connections => "maxConnections",
+            Self::PendingRequests => "http1MaxPendingRequests",
+            Self::Requests => "http2MaxRequests",
+            Self::Retries => "maxRetries",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_holds_until_something_ends() {
+        let limits = Arc::new(Limits::new(&mesh::ConnectionPool {
+            max_requests: 2,
+            ..Default::default()
+        }));
+        let first = limits.take(Limit::Requests).unwrap();
+        let _second = limits.take(Limit::Requests).unwrap();
+        let overflow = limits.take(Limit::Requests).unwrap_err();
+        assert_eq!(
+            overflow.to_string(),
+            "the DestinationRule's http2MaxRequests of 2 is reached"
+        );
+        // Being refused does not count.
+        assert!(limits.take(Limit::Requests).is_err());
+        drop(first);
+        let _third = limits.take(Limit::Requests).unwrap();
+        assert!(limits.take(Limit::Requests).is_err());
+        // What is not limited is not.
+        let _many: Vec<_> = (0..100).map(|_| limits.take(Limit::Retries).unwrap()).collect();
+    }
+}
