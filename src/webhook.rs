@@ -17,7 +17,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -90,7 +89,7 @@ async fn answer(State(webhook): State<Webhook>, request: Request) -> Response {
     let response = match read(request, start).await {
         Ok((review, deadline)) => {
             let answer = decide(&webhook, &review, deadline).await;
-            ([(header::CONTENT_TYPE, "application/json")], answer.to_string()).into_response()
+            ([(header::CONTENT_TYPE, "application/json")], answer).into_response()
         }
         Err(error) => {
             webhook.metrics.failed(error.reason);
@@ -154,8 +153,8 @@ async fn collect(body: Body) -> Result<Bytes, Box<dyn std::error::Error + Send +
         .map(|body| body.to_bytes())
 }
 
-/// The AdmissionReview that answers one, counted and logged.
-async fn decide(webhook: &Webhook, review: &Review, deadline: Instant) -> Value {
+/// The body that answers a review, counted and logged.
+async fn decide(webhook: &Webhook, review: &Review, deadline: Instant) -> Vec<u8> {
     if !review.creates_pod() {
         webhook.metrics.skipped("not_a_new_pod");
         return review.allow(None, &[]);
