@@ -6,12 +6,17 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use http::Request;
 use http_body_util::BodyExt;
+use mimalloc::MiMalloc;
 use outrigger::control::world::{Event, Namespace, Object, World};
 use outrigger::settings::Settings;
 use outrigger::webhook::{Events, Metrics, Webhook, router};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tower::ServiceExt;
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The router and what feeds it.
 pub(crate) struct Injector {

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use mimalloc::MiMalloc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -11,6 +12,11 @@ use tracing_subscriber::EnvFilter;
 use outrigger::cli::{Cli, Command};
 use outrigger::inject::manifest::Outcome;
 use outrigger::{api, check, controller, demo, explain, manifests, probe};
+
+/// An answer to a review is some thousand small allocations: half of its time with the C library's allocator, and less with
+/// this one.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The exit code for a wrong command line, as clap has it.
 const USAGE: u8 = 2;
