@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::cli::SettingsArgs;
 use crate::control::world;
-use crate::inject::{self, Injected, Injection, Namespace, Reason, Refusal};
+use crate::inject::{self, Chosen, Injected, Injection, Namespace, Reason, Refusal};
 use crate::manifests;
 use crate::settings::Settings;
 
@@ -63,6 +63,8 @@ pub(crate) struct Explained {
     before: Option<Injected>,
     /// What would be done today.
     today: Result<Injection, Refusal>,
+    /// What it would get, each value with where it came from; nothing if it would not be injected.
+    chosen: Vec<Chosen>,
     /// Every rule in its order, and whether it holds.
     rules: Vec<(Reason, bool)>,
 }
@@ -134,10 +136,16 @@ fn of(title: String, pod: &Value, namespace: &Namespace, settings: &Settings) ->
     if let Ok(Some(undo)) = inject::undo(pod) {
         undo.apply(&mut original);
     }
+    let today = inject::inject(&original, namespace, settings);
+    let chosen = match &today {
+        Ok(injection) if injection.reason.injects() => inject::chosen(&original, namespace, settings),
+        _ => Ok(vec![]),
+    };
     Explained {
         title,
         before,
-        today: inject::inject(&original, namespace, settings),
+        today,
+        chosen: chosen.unwrap_or_default(),
         rules: inject::rules(&original, namespace, settings).unwrap_or_default(),
     }
 }

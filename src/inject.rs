@@ -65,8 +65,6 @@ pub struct Injection {
     pub patch: Patch,
     /// What the pod's owner should hear, such as a wish that was not granted.
     pub warnings: Vec<String>,
-    /// What it was injected with, each value with where it came from; nothing if it was not.
-    pub chosen: Vec<Chosen>,
     /// What is captured of its connections, if it was injected.
     pub capture: Option<InitArgs>,
     /// A hash of what is added, if it was injected.
@@ -128,6 +126,14 @@ impl Refusal {
 /// The field or annotation that keeps the pod from being injected although it is to be.
 pub fn inject(pod: &Value, namespace: &Namespace, settings: &Settings) -> Result<Injection, Refusal> {
     consider(pod, &Pod::read(pod, "")?, None, namespace, settings)
+}
+
+/// What a pod that is to be injected gets, each value with where it came from.
+///
+/// # Errors
+/// As [`inject`].
+pub fn chosen(pod: &Value, namespace: &Namespace, settings: &Settings) -> Result<Vec<Chosen>, Refusal> {
+    Options::described(&Pod::read(pod, "")?, namespace, settings)
 }
 
 /// Every rule of the precedence table in its order, and whether it holds for a pod; the first that does decides.
@@ -201,7 +207,6 @@ fn consider(
         reason,
         patch: Patch::default(),
         warnings: warnings::warnings(&subject, reason),
-        chosen: vec![],
         capture: None,
         fingerprint: None,
     };
@@ -214,10 +219,9 @@ fn consider(
             let mut sidecar = sidecar::sidecar(pod, workload, &options, settings)?;
             let status = Status::of(pod, &sidecar, settings);
             status.write(pod, &mut sidecar);
-            injection.patch = patch::patch(raw, pod, &sidecar);
             injection.warnings.extend(options.warnings);
-            injection.warnings.extend(sidecar.warnings);
-            injection.chosen = options.described;
+            injection.warnings.append(&mut sidecar.warnings);
+            injection.patch = patch::patch(raw, pod, sidecar);
             injection.capture = Some(options.init);
             injection.fingerprint = Some(status.fingerprint);
         }

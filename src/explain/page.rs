@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use outrigger_proxy::init;
 
 use super::Explained;
-use crate::inject::{Injection, Reason};
+use crate::inject::{Chosen, Injection, Reason};
 
 pub(super) fn page(explained: &Explained) -> String {
     let mut text = String::new();
@@ -32,7 +32,7 @@ pub(super) fn page(explained: &Explained) -> String {
     }
     rules(&mut text, explained);
     if let Ok(injection) = &explained.today {
-        settings(&mut text, injection);
+        settings(&mut text, &explained.chosen);
         warnings(&mut text, injection);
         capture(&mut text, injection);
     }
@@ -63,19 +63,13 @@ fn verb(reason: Reason) -> &'static str {
     if reason.injects() { "inject" } else { "skip" }
 }
 
-fn settings(text: &mut String, injection: &Injection) {
-    if injection.chosen.is_empty() {
+fn settings(text: &mut String, chosen: &[Chosen]) {
+    if chosen.is_empty() {
         return;
     }
     line(text, "  settings:");
-    let width = injection
-        .chosen
-        .iter()
-        .map(|it| it.value.len())
-        .max()
-        .unwrap_or(0)
-        .min(60);
-    for chosen in &injection.chosen {
+    let width = chosen.iter().map(|it| it.value.len()).max().unwrap_or(0).min(60);
+    for chosen in chosen {
         let value = if chosen.value.is_empty() {
             "none"
         } else {

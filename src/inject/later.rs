@@ -34,9 +34,9 @@ pub(super) fn patch(
     if added.is_empty() {
         return Ok(Patch::default());
     }
-    let mut operations: Vec<_> = replacements(raw, &sidecar.replaced).collect();
-    operations.push(variable_with(container, &proxy, added));
     status.replace(&sidecar);
+    let mut operations: Vec<_> = replacements(raw, sidecar.replaced).collect();
+    operations.push(variable_with(container, &proxy, added));
     let mut changed = raw.clone();
     let text = |status: &Status| {
         let path = PointerBuf::from_tokens(["metadata", "annotations", ANNOTATION]);

@@ -36,8 +36,6 @@ pub(super) struct Options<'a> {
     pub(super) mounts: Vec<Value>,
     /// A container of the proxy's name that the author wrote, to be merged over ours.
     pub(super) declared: Option<Declared<'a>>,
-    /// Every value with where it came from.
-    pub(super) described: Vec<Chosen>,
     /// What of two wishes won, and what has no effect.
     pub(super) warnings: Vec<String>,
 }
@@ -53,9 +51,27 @@ pub(super) struct Declared<'a> {
 impl<'a> Options<'a> {
     /// Reads the annotations of a pod that is to be injected.
     pub(super) fn read(pod: &Pod<'a>, namespace: &Namespace, settings: &Settings) -> Result<Self, Refusal> {
+        Self::read_by(&mut Reader::new(pod), namespace, settings)
+    }
+
+    /// Every value with where it came from.
+    pub(super) fn described(
+        pod: &Pod<'a>,
+        namespace: &Namespace,
+        settings: &Settings,
+    ) -> Result<Vec<Chosen>, Refusal> {
+        let mut reader = Reader::describing(pod);
+        Self::read_by(&mut reader, namespace, settings)?;
+        Ok(reader.described.unwrap_or_default())
+    }
+
+    fn read_by(
+        reader: &mut Reader<'_, 'a>,
+        namespace: &Namespace,
+        settings: &Settings,
+    ) -> Result<Self, Refusal> {
         let proxy = &settings.proxy;
-        let declared = declared(pod)?;
-        let mut reader = Reader::new(pod);
+        let declared = declared(reader.pod)?;
         let image = reader.read(
             "proxy.image",
             "sidecar.istio.io/proxyImage",
@@ -75,7 +91,7 @@ impl<'a> Options<'a> {
             reader::boolean,
         )?;
         let hold = reader.hold(proxy.hold_application_until_proxy_starts)?;
-        let rewrite_probes = rewriting(&mut reader, settings)?;
+        let rewrite_probes = rewriting(reader, settings)?;
         let merge_metrics = reader.read(
             "proxy.mergeMetrics",
             "prometheus.istio.io/merge-metrics",
@@ -94,18 +110,15 @@ impl<'a> Options<'a> {
             "REDIRECT".to_owned(),
             reader::interception_mode,
         )?;
-        let resources = resources::resources(&mut reader, &proxy.resources)?;
-        let uid = identity::uid(&mut reader, declared.as_ref(), namespace, proxy.uid)?;
+        let resources = resources::resources(reader, &proxy.resources)?;
+        let uid = identity::uid(reader, declared.as_ref(), namespace, proxy.uid)?;
         let init = InitArgs {
             proxy_uid: uid,
-            ..captured(&mut reader, settings)?
+            ..captured(reader, settings)?
         };
         let drain_seconds = reader.drain_seconds(proxy.drain_seconds);
-        let (volumes, mounts) = volumes::volumes(&mut reader)?;
-        ignored::warn(&mut reader);
-        let Reader {
-            described, warnings, ..
-        } = reader;
+        let (volumes, mounts) = volumes::volumes(reader)?;
+        ignored::warn(reader);
         Ok(Self {
             image,
             log_level,
@@ -120,8 +133,7 @@ impl<'a> Options<'a> {
             volumes,
             mounts,
             declared,
-            described,
-            warnings,
+            warnings: std::mem::take(&mut reader.warnings),
         })
     }
 }

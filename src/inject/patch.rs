@@ -8,49 +8,46 @@ use serde_json::{Map, Value};
 
 use super::place;
 use super::pod::Pod;
-use super::sidecar::{Addition, Replacement, Sidecar};
+use super::sidecar::{Replacement, Sidecar};
 
 /// The operations, with paths from the top of the pod.
-pub(super) fn patch(raw: &Value, pod: &Pod, sidecar: &Sidecar) -> Patch {
+pub(super) fn patch(raw: &Value, pod: &Pod, sidecar: Sidecar) -> Patch {
     let mut operations = vec![];
     if pod.metadata.is_none() {
         operations.push(parent(raw, &["metadata"], Value::Object(Map::new())));
     }
     for (field, present, added) in [
-        ("labels", pod.labels, &sidecar.labels),
-        ("annotations", pod.annotations, &sidecar.annotations),
+        ("labels", pod.labels, sidecar.labels),
+        ("annotations", pod.annotations, sidecar.annotations),
     ] {
         operations.extend(entries(raw, field, present.is_some(), added));
     }
-    operations.extend(replacements(raw, &sidecar.replaced));
+    operations.extend(replacements(raw, sidecar.replaced));
     let mut taken: Vec<_> = sidecar.taken.iter().map(|it| (it.list, it.index)).collect();
     taken.sort_unstable();
     operations.extend(taken.iter().rev().map(|(list, index)| {
         let path = PointerBuf::from_tokens(["spec", list, &index.to_string()]);
         PatchOperation::Remove(RemoveOperation { path })
     }));
-    for (list, present) in [
-        ("initContainers", pod.init_containers.is_some()),
-        ("containers", true),
+    let (init, others): (Vec<_>, Vec<_>) =
+        (sidecar.containers.into_iter()).partition(|it| it.list == "initContainers");
+    for (list, present, added) in [
+        ("initContainers", pod.init_containers.is_some(), init),
+        ("containers", true, others),
     ] {
-        let additions = sidecar.containers.iter().filter(|it| it.list == list);
-        let additions =
-            additions.map(|Addition { index, container, .. }| (index.to_string(), container.clone()));
-        operations.extend(items(raw, list, present, additions));
+        let added = added.into_iter().map(|it| (it.index.to_string(), it.container));
+        operations.extend(items(raw, list, present, added));
     }
-    let volumes = sidecar
-        .volumes
-        .iter()
-        .map(|volume| ("-".to_owned(), volume.clone()));
+    let volumes = sidecar.volumes.into_iter().map(|volume| ("-".to_owned(), volume));
     operations.extend(items(raw, "volumes", pod.volumes.is_some(), volumes));
     Patch(operations)
 }
 
 /// Values in the place of others. A place that is not there any more was taken out by somebody else.
-pub(super) fn replacements(raw: &Value, replaced: &[Replacement]) -> impl Iterator<Item = PatchOperation> {
-    replaced.iter().filter_map(|it| {
+pub(super) fn replacements(raw: &Value, replaced: Vec<Replacement>) -> impl Iterator<Item = PatchOperation> {
+    replaced.into_iter().filter_map(|it| {
         let path = place::pointer(raw, &it.at)?;
-        let value = it.now.clone();
+        let value = it.now;
         Some(PatchOperation::Replace(ReplaceOperation { path, value }))
     })
 }
@@ -73,22 +70,18 @@ fn items(
     }
 }
 
-fn entries(raw: &Value, field: &str, present: bool, added: &[(String, String)]) -> Vec<PatchOperation> {
-    let pairs = added
-        .iter()
-        .map(|(key, value)| (key, Value::String(value.clone())));
+fn entries(raw: &Value, field: &str, present: bool, added: Vec<(String, String)>) -> Vec<PatchOperation> {
+    if added.is_empty() {
+        return vec![];
+    }
+    let pairs = added.into_iter().map(|(key, value)| (key, Value::String(value)));
     if present {
         return pairs
-            .map(|(key, value)| add(&["metadata", field, key], value))
+            .map(|(key, value)| add(&["metadata", field, &key], value))
             .collect();
     }
-    match added.is_empty() {
-        true => vec![],
-        false => {
-            let map: Map<String, Value> = pairs.map(|(key, value)| (key.clone(), value)).collect();
-            vec![parent(raw, &["metadata", field], map.into())]
-        }
-    }
+    let map: Map<String, Value> = pairs.collect();
+    vec![parent(raw, &["metadata", field], map.into())]
 }
 
 /// A parent that is not there: added, or in the place of a null.

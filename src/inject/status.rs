@@ -1,6 +1,8 @@
 //! The annotation `outrigger.dev/status`: what was done to a pod, enough to undo it exactly.
 //! Before it: `sidecar`. Read by `decide`, to know a pod that was injected, and by `undo`.
 
+use std::io::{self, Write};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -196,11 +198,24 @@ fn fingerprint(sidecar: &Sidecar) -> String {
     let containers = sidecar.containers.iter().map(|it| &it.container);
     let replaced = sidecar.replaced.iter().map(|it| &it.now);
     let values = containers.chain(&sidecar.volumes).chain(replaced);
-    let hash = values.fold(0xcbf2_9ce4_8422_2325_u64, |hash, value| {
-        let text = value.to_string();
-        text.bytes().fold(hash, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
-    });
-    format!("{hash:016x}")
+    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
+    for value in values {
+        serde_json::to_writer(&mut hash, value).expect("a value is JSON, and the hash takes every byte");
+    }
+    format!("{:016x}", hash.0)
+}
+
+struct Fnv(u64);
+
+impl Write for Fnv {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

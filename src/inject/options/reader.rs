@@ -48,7 +48,8 @@ const GRACE_SECONDS: u64 = 30;
 
 pub(super) struct Reader<'p, 'a> {
     pub(super) pod: &'p Pod<'a>,
-    pub(super) described: Vec<Chosen>,
+    /// Every value with where it came from, if somebody wants to know.
+    pub(super) described: Option<Vec<Chosen>>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -56,8 +57,15 @@ impl<'p, 'a> Reader<'p, 'a> {
     pub(super) fn new(pod: &'p Pod<'a>) -> Self {
         Self {
             pod,
-            described: vec![],
+            described: None,
             warnings: vec![],
+        }
+    }
+
+    pub(super) fn describing(pod: &'p Pod<'a>) -> Self {
+        Self {
+            described: Some(vec![]),
+            ..Self::new(pod)
         }
     }
 
@@ -81,11 +89,13 @@ impl<'p, 'a> Reader<'p, 'a> {
     }
 
     pub(super) fn describe(&mut self, name: &'static str, value: &impl ToString, source: Source) {
-        self.described.push(Chosen {
-            name,
-            value: value.to_string(),
-            source,
-        });
+        if let Some(described) = &mut self.described {
+            described.push(Chosen {
+                name,
+                value: value.to_string(),
+                source,
+            });
+        }
     }
 
     /// The refusal of an annotation's value.

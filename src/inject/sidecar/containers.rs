@@ -26,52 +26,64 @@ pub(super) fn init(options: &Options, settings: &Settings) -> Value {
         security["runAsNonRoot"] = false.into();
         security["runAsUser"] = 0.into();
     }
-    json!({
-        "name": INIT,
-        "image": options.image,
-        "imagePullPolicy": settings.proxy.image_pull_policy,
-        "command": [BINARY],
-        "args": args.to_args(),
-        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}},
-        "securityContext": security,
-    })
+    Value::from_iter([
+        ("name", INIT.into()),
+        ("image", options.image.as_str().into()),
+        ("imagePullPolicy", json!(settings.proxy.image_pull_policy)),
+        ("command", json!([BINARY])),
+        ("args", args.to_args().into()),
+        (
+            "resources",
+            json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}}),
+        ),
+        ("securityContext", security),
+    ])
 }
 
-/// The proxy, as an init container that keeps running or as an ordinary one.
+/// The proxy, as an init container that keeps running or as an ordinary one. Not one `json!`, which would copy every value
+/// that is put into it.
 pub(super) fn proxy(
     options: &Options,
     settings: &Settings,
     probes: &Map<String, Value>,
     metrics: Option<Value>,
 ) -> Value {
-    let ready = json!({"path": "/healthz/ready", "port": READINESS_PORT});
-    let mut proxy = json!({
-        "name": PROXY,
-        "image": options.image,
-        "imagePullPolicy": settings.proxy.image_pull_policy,
-        "command": [BINARY],
-        "args": ["run"],
-        "env": env(options, settings, probes, metrics),
-        // Without names: a Service's named targetPort is searched in all of a pod's containers.
-        "ports": [
-            {"containerPort": METRICS_PORT, "protocol": "TCP"},
-            {"containerPort": READINESS_PORT, "protocol": "TCP"},
-        ],
-        "readinessProbe": {"httpGet": ready, "periodSeconds": 5, "timeoutSeconds": 3, "failureThreshold": 3},
-        "resources": options.resources,
-        "securityContext": restricted(options.init.proxy_uid),
-        "volumeMounts": mounts(options),
-    });
+    // Without names: a Service's named targetPort is searched in all of a pod's containers.
+    let ports = json!([
+        {"containerPort": METRICS_PORT, "protocol": "TCP"},
+        {"containerPort": READINESS_PORT, "protocol": "TCP"},
+    ]);
+    let mut proxy = Value::from_iter([
+        ("name", PROXY.into()),
+        ("image", options.image.as_str().into()),
+        ("imagePullPolicy", json!(settings.proxy.image_pull_policy)),
+        ("command", json!([BINARY])),
+        ("args", json!(["run"])),
+        ("env", env(options, settings, probes, metrics).into()),
+        ("ports", ports),
+        ("readinessProbe", ready(5, 3)),
+        ("resources", json!(options.resources)),
+        ("securityContext", restricted(options.init.proxy_uid)),
+        ("volumeMounts", mounts(options).into()),
+    ]);
     // What holds the application back until the proxy is ready waits ten minutes, for a control plane that is on its way.
     if options.native {
         proxy["restartPolicy"] = "Always".into();
-        proxy["startupProbe"] =
-            json!({"httpGet": ready, "periodSeconds": 1, "timeoutSeconds": 3, "failureThreshold": 600});
+        proxy["startupProbe"] = ready(1, 600);
     } else if options.hold {
         // The kubelet starts the next container when the hook of this one has ended.
         proxy["lifecycle"] = json!({"postStart": {"exec": {"command": [BINARY, "wait"]}}});
     }
     proxy
+}
+
+fn ready(period_seconds: u32, failure_threshold: u32) -> Value {
+    json!({
+        "httpGet": {"path": "/healthz/ready", "port": READINESS_PORT},
+        "periodSeconds": period_seconds,
+        "timeoutSeconds": 3,
+        "failureThreshold": failure_threshold,
+    })
 }
 
 fn env(
