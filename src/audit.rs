@@ -2,14 +2,11 @@
 //! would make otherwise. Pure: the raw pod, its namespace and the settings in. After it: `audit::rounds` in the control
 //! plane and the command `check`.
 
-mod owner;
 pub mod rounds;
 
 use json_patch::{AddOperation, PatchOperation};
 use serde::Serialize;
 use serde_json::Value;
-
-pub use owner::Owner;
 
 use crate::inject::manifest::asking;
 use crate::inject::{self, Injected, Injection, Namespace, Reason};

@@ -21,7 +21,8 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use crate::audit::{NOT_ENDED, Owner, audit};
+use crate::audit::{NOT_ENDED, audit};
+use crate::inject::Owner;
 use crate::settings::Settings;
 use crate::trust::Names;
 use cluster::{Cluster, Read};

@@ -9,6 +9,7 @@ mod canonical;
 mod decide;
 mod later;
 mod options;
+mod owner;
 mod patch;
 mod place;
 mod pod;
@@ -25,6 +26,7 @@ use outrigger_proxy::init::InitArgs;
 use serde_json::Value;
 
 pub use options::{Chosen, Source};
+pub use owner::Owner;
 pub use reason::Reason;
 pub use undo::{Undo, undo};
 

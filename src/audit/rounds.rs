@@ -21,8 +21,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Code, Finding, NOT_ENDED, Owner, audit};
+use super::{Code, Finding, NOT_ENDED, audit};
 use crate::control::world::World;
+use crate::inject::Owner;
 use crate::pages::Pages;
 use crate::settings::Settings;
 

@@ -6,7 +6,8 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::verdict::{Level, Verdict};
-use crate::audit::{Code, Finding, Owner};
+use crate::audit::{Code, Finding};
+use crate::inject::Owner;
 
 /// All that was found; as JSON it is this.
 #[derive(Debug, Serialize)]

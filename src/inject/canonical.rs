@@ -1,6 +1,7 @@
 //! Istio's canonical service: the labels under which metrics and traces group the pods of a workload.
 //! A part of `sidecar`.
 
+use super::owner::Owner;
 use super::pod::Pod;
 
 pub(super) const NAME: &str = "service.istio.io/canonical-name";
@@ -36,27 +37,14 @@ fn canonical_revision(pod: &Pod) -> String {
     label.unwrap_or("latest").into()
 }
 
-/// The name of what made the pod: a Deployment's ReplicaSet is named after it with the hash of the pod template appended.
+/// The name of what made the pod, or the pod's own.
 fn workload_name(pod: &Pod) -> String {
-    let text = |field| pod.metadata.and_then(|metadata| metadata.get(field)?.as_str());
-    let owners = pod
-        .metadata
-        .and_then(|metadata| metadata.get("ownerReferences")?.as_array());
-    let owner = owners
-        .into_iter()
-        .flatten()
-        .find(|owner| owner["controller"] == true);
-    let Some(owner) = owner else {
-        let generated = text("generateName").map(|name| name.trim_end_matches('-'));
-        return text("name").or(generated).unwrap_or_default().into();
-    };
-    let name = owner["name"].as_str().unwrap_or_default();
-    let hash = pod.label("pod-template-hash").unwrap_or_default();
-    let deployment = name.strip_suffix(hash).and_then(|name| name.strip_suffix('-'));
-    match (owner["kind"].as_str(), hash) {
-        (Some("ReplicaSet"), hash) if !hash.is_empty() => deployment.unwrap_or(name).into(),
-        _ => name.into(),
+    if let Some(owner) = pod.metadata.and_then(Owner::controlling) {
+        return owner.name;
     }
+    let text = |field| pod.metadata.and_then(|metadata| metadata.get(field)?.as_str());
+    let generated = text("generateName").map(|name| name.trim_end_matches('-'));
+    text("name").or(generated).unwrap_or_default().into()
 }
 
 /// An object's name may be 253 characters long and have dots, a label's value 63; both end in a letter or a digit.
@@ -85,6 +73,7 @@ mod tests {
     fn canonical_labels_follow_istios_rules() {
         let replica_set = json!([{"kind": "ReplicaSet", "name": "shop-5d8f", "controller": true}]);
         let job = json!([{"kind": "Job", "name": "nightly-28", "controller": true}]);
+        let cron = json!([{"kind": "Job", "name": "nightly-29383920", "controller": true}]);
         let owned = json!({"ownerReferences": replica_set, "labels": {"pod-template-hash": "5d8f"}});
         let long = "x".repeat(62) + ".tail";
         check(
@@ -112,6 +101,7 @@ mod tests {
             "nightly-28",
             "latest",
         );
+        check(pod(json!({"ownerReferences": cron})), None, "nightly", "latest");
         check(pod(json!({"generateName": "shop-"})), None, "shop", "latest");
         check(pod(json!({})), Some("shop"), "shop", "latest");
         check(pod(json!({"name": long})), None, &"x".repeat(62), "latest");

@@ -1,7 +1,7 @@
-//! Who made a pod, told from the pod alone, and how a person replaces the pod. A part of `audit`.
+//! Who made a pod, told from the pod alone, and how a person replaces the pod. Used by `canonical`, and by `audit`.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The workload that a pod belongs to; the pod itself if nobody owns it.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -12,22 +12,28 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Follows the controlling owner one step further where the names say how: a Deployment names its ReplicaSets after
-    /// itself and the hash of their template, a CronJob its Jobs after itself and the minute they were due.
+    /// The workload that controls the pod, or else the pod.
     pub fn of(pod: &Value) -> Self {
         let metadata = &pod["metadata"];
+        let pod = || Self::new("Pod", metadata["name"].as_str().unwrap_or_default());
+        metadata
+            .as_object()
+            .and_then(Self::controlling)
+            .unwrap_or_else(pod)
+    }
+
+    /// The controlling owner, followed one step further where the names say how, as Istio does: a Deployment names its
+    /// ReplicaSets after itself and the hash of their template, a CronJob its Jobs after itself and the minute they were due.
+    pub(super) fn controlling(metadata: &Map<String, Value>) -> Option<Self> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let owners = metadata["ownerReferences"].as_array();
-        let owner = owners
-            .into_iter()
-            .flatten()
-            .find(|owner| owner["controller"] == true);
-        let Some(owner) = owner else {
-            return Self::new("Pod", &text(&metadata["name"]));
-        };
+        let mut owners = metadata.get("ownerReferences")?.as_array()?.iter();
+        let owner = owners.find(|owner| owner["controller"] == true)?;
         let (kind, name) = (text(&owner["kind"]), text(&owner["name"]));
-        let hash = text(&metadata["labels"]["pod-template-hash"]);
-        match (kind.as_str(), name.rsplit_once('-')) {
+        let labels = metadata.get("labels");
+        let hash = labels
+            .map(|labels| text(&labels["pod-template-hash"]))
+            .unwrap_or_default();
+        Some(match (kind.as_str(), name.rsplit_once('-')) {
             ("ReplicaSet", Some((deployment, end))) if !hash.is_empty() && end == hash => {
                 Self::new("Deployment", deployment)
             }
@@ -37,7 +43,7 @@ impl Owner {
                 Self::new("CronJob", cron_job)
             }
             _ => Self { kind, name },
-        }
+        })
     }
 
     /// What replaces the pods of this owner in `namespace` by new ones, which are injected by today's rules.
