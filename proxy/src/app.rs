@@ -120,7 +120,7 @@ impl Bound {
     /// Runs until `shutdown`, and then until the last connection has ended or the time for it is over. A classic sidecar
     /// also outlives the application.
     pub async fn run(self, shutdown: CancellationToken) {
-        let (metrics, drain) = (Arc::new(Metrics::default()), Drain::default());
+        let (metrics, drain) = (Arc::new(Metrics::with(&self.mesh.counts())), Drain::default());
         let outbound = Outbound {
             mesh: self.mesh.clone(),
             drain: drain.clone(),

@@ -1,6 +1,7 @@
 //! Which of a service's endpoints gets the next request: the endpoints of one cluster and the pure `pick`.
 //! Before it on the path: `route`; after it: `pool`, and then the other pod.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,23 +9,34 @@ use std::time::Duration;
 
 use http::{HeaderMap, Uri};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::protocol::mesh::{self, LoadBalancer};
 
+mod choice;
+mod counts;
 mod endpoint;
 mod endpoints;
 mod hash;
 mod limits;
+mod locality;
+mod outlier;
 mod shared;
+mod table;
+mod warmup;
 
+pub(crate) use counts::Counts;
 pub use endpoint::{Described, Endpoint, InFlight};
 pub use endpoints::Endpoints;
 pub use hash::Hashed;
 pub use limits::{Limit, Limits, Overflow, Permit};
+pub use locality::Place;
+pub use outlier::Outcome;
 
+use choice::{Choice, How, Lot};
 use hash::HashBy;
 use shared::Shared;
+use warmup::Warmup;
 
 /// How long a request or a new connection is held for the control plane to say where it may go.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
@@ -34,12 +46,25 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(5);
 pub struct Cluster {
     /// As published, without what is the route's: while it stays the same, so does this cluster.
     published: mesh::Backend,
+    policy: mesh::TrafficPolicy,
     source: Source,
     hash: Option<HashBy>,
+    how: How,
     shared: Arc<Shared>,
+    state: Mutex<State>,
+    made: Instant,
     /// `None` until the control plane has answered.
-    endpoints: watch::Sender<Option<Arc<[Arc<Endpoint>]>>>,
+    choice: watch::Sender<Option<Arc<Choice>>>,
     turn: AtomicUsize,
+}
+
+/// What a choice is made of.
+#[derive(Debug, Default)]
+struct State {
+    told: Arc<[Described]>,
+    /// In the order of `told`.
+    endpoints: Arc<[Arc<Endpoint>]>,
+    place: Arc<Place>,
 }
 
 /// Where its endpoints are from.
@@ -62,19 +87,44 @@ pub struct Ask<'a> {
 }
 
 impl Cluster {
-    /// What a backend leads to; `endpoints` are those of the name it gives.
+    /// What a backend leads to, for a pod that runs anywhere; `endpoints` are those of the name that the backend gives.
     pub fn new(backend: &mesh::Backend, endpoints: Arc<Endpoints>) -> Arc<Self> {
+        Self::at(backend, endpoints, Arc::default(), Counts::default())
+    }
+
+    /// The same for a pod that runs at this place.
+    pub(crate) fn at(
+        backend: &mesh::Backend,
+        endpoints: Arc<Endpoints>,
+        place: Arc<Place>,
+        counts: Counts,
+    ) -> Arc<Self> {
         let policy = backend.policy.clone().unwrap_or_default();
         let source = match backend.original_destination {
             true => Source::Original(Mutex::default()),
             false => Source::Told(endpoints),
         };
+        let published = Self::identity(backend);
+        let name = name(&published).to_owned();
+        let hash = policy.consistent_hash.as_ref().and_then(HashBy::new);
+        let table = policy.consistent_hash.as_ref().map(|hash| hash.table);
         let cluster = Arc::new(Self {
-            published: Self::identity(backend),
-            hash: policy.consistent_hash.as_ref().and_then(HashBy::new),
-            shared: Arc::new(Shared::new(&policy)),
+            how: How {
+                balancer: published.load_balancer(),
+                warmup: Warmup::new(&policy),
+                hashed: hash.as_ref().and(table),
+            },
+            published,
+            hash,
+            shared: Arc::new(Shared::new(name, &policy, counts)),
+            policy,
             source,
-            endpoints: watch::Sender::new(None),
+            state: Mutex::new(State {
+                place,
+                ..State::default()
+            }),
+            made: Instant::now(),
+            choice: watch::Sender::new(None),
             turn: AtomicUsize::new(0),
         });
         if let Source::Told(endpoints) = &cluster.source {
@@ -85,10 +135,7 @@ impl Cluster {
 
     /// Istio's name of it, for instance `outbound|5000|v1|helloworld.default.svc.cluster.local`.
     pub fn name(&self) -> &str {
-        match self.published.cluster.as_str() {
-            "" => &self.published.endpoints,
-            name => name,
-        }
+        name(&self.published)
     }
 
     /// The resource name of its endpoints; empty for those that clients dial.
@@ -98,7 +145,7 @@ impl Cluster {
 
     /// Whether requests one after another go to one endpoint after another.
     pub fn goes_round(&self) -> bool {
-        self.hash.is_none() && self.published.load_balancer() != LoadBalancer::Random
+        self.hash.is_none() && self.how.balancer != LoadBalancer::Random
     }
 
     /// Whether this is what the backend leads to, with all that it says of it.
@@ -116,35 +163,85 @@ impl Cluster {
     }
 
     /// Replaces the endpoints. Those that stay keep their connections and counts.
-    fn update(&self, told: &[Described]) {
-        self.endpoints.send_modify(|endpoints| {
-            let known = endpoints.as_deref().unwrap_or_default();
-            let keep = |one: &Described| {
-                let same = known.iter().find(|endpoint| endpoint.address == one.address);
-                same.cloned()
-                    .unwrap_or_else(|| Endpoint::within(one.address, self.shared.clone()))
-            };
-            *endpoints = Some(told.iter().map(keep).collect());
-        });
+    fn update(&self, told: Arc<[Described]>) {
+        let mut state = lock(&self.state);
+        let now = Instant::now();
+        // Those that are there first have been there before.
+        let since = self.choice.borrow().is_some().then_some(now);
+        let known: HashMap<SocketAddr, &Arc<Endpoint>> = state
+            .endpoints
+            .iter()
+            .map(|endpoint| (endpoint.address, endpoint))
+            .collect();
+        let keep = |one: &Described| match known.get(&one.address) {
+            Some(endpoint) => Arc::clone(endpoint),
+            None => Endpoint::within(one.address, self.shared.clone(), since),
+        };
+        let endpoints = told.iter().map(keep).collect();
+        (state.endpoints, state.told) = (endpoints, told);
+        self.choose_anew(&state, now);
+    }
+
+    /// From now on the pod runs there: it is known only after the proxy has started.
+    pub(crate) fn place(&self, place: &Arc<Place>) {
+        let mut state = lock(&self.state);
+        state.place = place.clone();
+        if self.choice.borrow().is_some() {
+            self.choose_anew(&state, Instant::now());
+        }
+    }
+
+    fn choose_anew(&self, state: &State, now: Instant) -> Arc<Choice> {
+        self.shared.stale.store(false, Ordering::Release);
+        let all = state.endpoints.clone();
+        let choice = Choice::new(
+            &state.told,
+            all,
+            &self.policy,
+            &state.place,
+            &self.shared,
+            &self.how,
+            now,
+        );
+        let choice = Arc::new(choice);
+        self.choice.send_replace(Some(choice.clone()));
+        choice
     }
 
     /// The endpoints as last told, or `None` if they never were.
     pub fn endpoints(&self) -> Option<Arc<[Arc<Endpoint>]>> {
         match &self.source {
-            Source::Told(_) => self.endpoints.borrow().clone(),
+            Source::Told(_) => self.choice.borrow().as_ref().map(|choice| choice.all.clone()),
             Source::Original(dialled) => Some(lock(dialled).as_slice().into()),
         }
     }
 
-    /// Waits until the endpoints have been told once.
-    async fn known(&self) -> Arc<[Arc<Endpoint>]> {
-        if let Some(endpoints) = self.endpoints() {
-            return endpoints;
+    /// Waits until the endpoints have been told once, for [`ANSWER`] at most.
+    async fn known(&self) -> Option<Arc<Choice>> {
+        let known = self.choice.borrow().clone();
+        if known.is_some() {
+            return known;
         }
-        let mut changes = self.endpoints.subscribe();
+        let mut changes = self.choice.subscribe();
         // The sender is part of self, so the channel cannot close while it is borrowed.
-        let known = changes.wait_for(Option::is_some).await;
-        known.ok().and_then(|known| known.clone()).unwrap_or_default()
+        let known = timeout(ANSWER, changes.wait_for(Option::is_some)).await.ok()?;
+        known.ok().and_then(|known| known.clone())
+    }
+
+    /// What to choose from now: ejections since the last time, and the end of others, are taken in here, so that they
+    /// need neither a task nor a timer.
+    async fn current(&self) -> Option<(Arc<Choice>, Instant)> {
+        let choice = self.known().await?;
+        let now = match choice.until.is_some() || self.how.warmup.is_some() {
+            true => Instant::now(),
+            false => self.made,
+        };
+        let due = choice.until.is_some_and(|until| until <= now);
+        if due || self.shared.stale.load(Ordering::Acquire) {
+            let state = lock(&self.state);
+            return Some((self.choose_anew(&state, Instant::now()), now));
+        }
+        Some((choice, now))
     }
 
     /// The key by which a request keeps its endpoint, once for all of its tries; none without consistent hashing.
@@ -168,21 +265,13 @@ impl Cluster {
             let address = ask.original.filter(|address| !ask.tried.contains(address))?;
             return Some(self.dialled(dialled, address));
         }
-        let endpoints = timeout(ANSWER, self.known()).await.unwrap_or_default();
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let balancer = self.published.load_balancer();
-        if ask.tried.is_empty() {
-            let at = pick(endpoints.len(), balancer, turn, random(), |at| {
-                endpoints[at].load()
-            })?;
-            return Some(endpoints[at].clone());
-        }
-        let left: Vec<&Arc<Endpoint>> = endpoints
-            .iter()
-            .filter(|endpoint| !ask.tried.contains(&endpoint.address))
-            .collect();
-        let at = pick(left.len(), balancer, turn, random(), |at| left[at].load())?;
-        Some(left[at].clone())
+        let (choice, now) = self.current().await?;
+        let lot = Lot {
+            turn: self.turn.fetch_add(1, Ordering::Relaxed),
+            draw: random,
+            now,
+        };
+        choice.pick(&self.how, ask, lot).cloned()
     }
 
     /// Counts a try beyond the first, for as long as the permit lives.
@@ -190,7 +279,7 @@ impl Cluster {
     /// # Errors
     /// There are as many under way as the DestinationRule's `maxRetries`.
     pub fn retry(&self) -> Result<Permit, Overflow> {
-        self.shared.limits.take(Limit::Retries)
+        self.shared.take(Limit::Retries)
     }
 
     fn dialled(&self, dialled: &Mutex<Vec<Arc<Endpoint>>>, address: SocketAddr) -> Arc<Endpoint> {
@@ -198,7 +287,7 @@ impl Cluster {
         if let Some(known) = all.iter().find(|endpoint| endpoint.address == address) {
             return known.clone();
         }
-        let endpoint = Endpoint::within(address, self.shared.clone());
+        let endpoint = Endpoint::within(address, self.shared.clone(), None);
         all.push(endpoint.clone());
         endpoint
     }
@@ -219,32 +308,11 @@ fn lock<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
     list.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Which of `count` endpoints: pure, `turn` counts up by one a request and `draw` is any random number.
-///
-/// Least request compares the one whose turn it is with another drawn at random, and takes the other only if it
-/// has less to do: so requests one after another go round, as users of round robin expect, and under load the
-/// power of two choices holds.
-fn pick(
-    count: usize,
-    balancer: LoadBalancer,
-    turn: usize,
-    draw: u64,
-    load: impl Fn(usize) -> usize,
-) -> Option<usize> {
-    if count == 0 {
-        return None;
+fn name(published: &mesh::Backend) -> &str {
+    match published.cluster.as_str() {
+        "" => &published.endpoints,
+        name => name,
     }
-    let next = turn % count;
-    let drawn = |among: usize| usize::try_from(draw % among as u64).unwrap_or_default();
-    Some(match balancer {
-        LoadBalancer::RoundRobin => next,
-        LoadBalancer::Random => drawn(count),
-        LoadBalancer::LeastRequest if count == 1 => 0,
-        LoadBalancer::LeastRequest => {
-            let other = (next + 1 + drawn(count - 1)) % count;
-            if load(other) < load(next) { other } else { next }
-        }
-    })
 }
 
 /// A random number from the hasher's per-process keys and a count: spreads load, decides nothing secret.
@@ -257,127 +325,4 @@ pub(crate) fn random() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn addresses(ports: &[u16]) -> Vec<SocketAddr> {
-        ports
-            .iter()
-            .map(|port| SocketAddr::from(([10, 0, 0, 1], *port)))
-            .collect()
-    }
-
-    #[test]
-    fn picks() {
-        use LoadBalancer::{LeastRequest, Random, RoundRobin};
-        for (balancer, loads, turn, draw, expected) in [
-            (LeastRequest, vec![], 0, 0, None),
-            (LeastRequest, vec![0], 7, 7, Some(0)),
-            (LeastRequest, vec![0, 0], 4, 9, Some(0)),
-            (LeastRequest, vec![0, 0], 5, 9, Some(1)),
-            (LeastRequest, vec![1, 0], 4, 9, Some(1)),
-            (LeastRequest, vec![5, 9, 1], 0, 1, Some(2)),
-            (LeastRequest, vec![5, 9, 1], 0, 0, Some(0)),
-            (RoundRobin, vec![9, 0], 2, 1, Some(0)),
-            (Random, vec![9, 0, 0], 2, 4, Some(1)),
-        ] {
-            assert_eq!(
-                pick(loads.len(), balancer, turn, draw, |at| loads[at]),
-                expected,
-                "{balancer:?} {loads:?} {turn}"
-            );
-        }
-    }
-
-    fn cluster(balancer: LoadBalancer, ports: &[u16]) -> (Arc<Endpoints>, Arc<Cluster>) {
-        let endpoints = Endpoints::new("a");
-        let backend = mesh::Backend {
-            endpoints: "a".into(),
-            load_balancer: balancer.into(),
-            ..Default::default()
-        };
-        let cluster = Cluster::new(&backend, endpoints.clone());
-        endpoints.update_addresses(&addresses(ports));
-        (endpoints, cluster)
-    }
-
-    async fn port(cluster: &Cluster, ask: Ask<'_>) -> Option<u16> {
-        cluster.pick(ask).await.map(|endpoint| endpoint.address.port())
-    }
-
-    #[tokio::test]
-    async fn requests_one_after_another_go_round() {
-        let (_endpoints, cluster) = cluster(LoadBalancer::LeastRequest, &[1, 2]);
-        let mut seen = vec![];
-        for _ in 0..6 {
-            let endpoint = cluster.pick(Ask::default()).await.unwrap();
-            let _in_flight = endpoint.begin();
-            seen.push(endpoint.address.port());
-        }
-        assert_eq!(seen, [1, 2, 1, 2, 1, 2]);
-    }
-
-    #[tokio::test]
-    async fn what_was_tried_is_not_picked_again() {
-        let (_endpoints, cluster) = cluster(LoadBalancer::RoundRobin, &[1, 2]);
-        for (tried, expected) in [(&[1][..], Some(2)), (&[1, 2], None)] {
-            let tried = addresses(tried);
-            let ask = Ask {
-                tried: &tried,
-                ..Default::default()
-            };
-            assert_eq!(port(&cluster, ask).await, expected);
-        }
-    }
-
-    #[tokio::test]
-    async fn an_endpoint_that_stays_keeps_its_count() {
-        let (endpoints, cluster) = cluster(LoadBalancer::LeastRequest, &[1]);
-        let in_flight = cluster.pick(Ask::default()).await.unwrap().begin();
-        endpoints.update_addresses(&addresses(&[1, 2]));
-        let loads = || {
-            let all = cluster.endpoints().unwrap();
-            all.iter().map(|endpoint| endpoint.load()).collect::<Vec<_>>()
-        };
-        assert_eq!(loads(), [1, 0]);
-        drop(in_flight);
-        assert_eq!(loads(), [0, 0]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_first_request_waits_for_the_endpoints() {
-        let endpoints = Endpoints::new("a");
-        let cluster = Cluster::new(&mesh::Backend::default(), endpoints.clone());
-        let waiting = tokio::spawn({
-            let cluster = cluster.clone();
-            async move { port(&cluster, Ask::default()).await }
-        });
-        tokio::task::yield_now().await;
-        endpoints.update_addresses(&addresses(&[7]));
-        assert_eq!(waiting.await.unwrap(), Some(7));
-    }
-
-    #[tokio::test]
-    async fn where_the_client_dialled() {
-        let backend = mesh::Backend {
-            original_destination: true,
-            ..Default::default()
-        };
-        let cluster = Cluster::new(&backend, Endpoints::new(""));
-        let original = addresses(&[9])[0];
-        let ask = Ask {
-            original: Some(original),
-            ..Default::default()
-        };
-        let first = cluster.pick(ask).await.unwrap();
-        assert!(Arc::ptr_eq(&first, &cluster.pick(ask).await.unwrap()));
-        let tried = Ask {
-            tried: &[original],
-            ..ask
-        };
-        assert_eq!(port(&cluster, tried).await, None);
-        drop(first);
-        cluster.sweep();
-        assert_eq!(cluster.endpoints().unwrap().len(), 0);
-    }
-}
+mod tests;

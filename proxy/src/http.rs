@@ -25,6 +25,8 @@ mod headers;
 mod reply;
 mod upgrade;
 
+pub(crate) use reply::NOT_DELIVERED;
+
 /// How long after the drain has begun a connection may stay idle. Until then it is the client that closes it,
 /// having read `Connection: close`; no request meets a connection that is just being closed.
 const DRAIN_IDLE: Duration = Duration::from_secs(2);

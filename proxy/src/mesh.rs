@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::balance::ANSWER;
+use crate::balance::{ANSWER, Counts};
 use crate::metrics::Carried;
 use crate::route::Service;
 
@@ -148,6 +148,11 @@ impl Mesh {
         };
         dump["workload"] = workload.map(|workload| workload.to_string()).into();
         dump
+    }
+
+    /// What balancing counts.
+    pub(crate) fn counts(&self) -> Counts {
+        self.tables().counts.clone()
     }
 
     fn subscribe(&self, address: SocketAddr) -> watch::Receiver<Lookup> {

@@ -10,6 +10,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::balance::Counts;
+
 pub mod app;
 pub(crate) mod exposition;
 mod merge;
@@ -137,6 +139,14 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// With what balancing counts.
+    pub(crate) fn with(counts: &Counts) -> Self {
+        let mut metrics = Self::default();
+        // The registry has the prefix of all names.
+        counts.register(&mut metrics.registry);
+        metrics
+    }
+
     pub(crate) fn connection(&self, direction: Direction, carried: Carried) {
         self.connections
             .get_or_create(&ConnectionLabels { direction, carried })

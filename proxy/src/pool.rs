@@ -13,10 +13,11 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::balance::{Endpoint, InFlight, Limit, Overflow, Permit};
+use crate::balance::{Endpoint, InFlight, Limit, Outcome, Overflow, Permit};
 use crate::body::Body;
 
 mod http2;
+mod outcome;
 
 /// How long an idle HTTP/1.1 connection is kept: below the keep-alive of common servers (5 s and more), so that
 /// it is this end that closes it and no request meets a connection that the server is just closing.
@@ -92,11 +93,19 @@ pub async fn send(
     request: Request<Body>,
     fresh: bool,
 ) -> Result<Response<Body>, SendError> {
-    if request.version() == Version::HTTP_2 {
+    let sent = if request.version() == Version::HTTP_2 {
         send_http2(endpoint, request).await
     } else {
         send_http1(endpoint, request, fresh).await
+    };
+    match &sent {
+        Ok(response) => endpoint.report(outcome::of(response)),
+        Err(SendError::Connect(..)) => endpoint.report(Outcome::ConnectFailed),
+        // A kept connection that was just being closed says nothing of the endpoint.
+        Err(SendError::Broken { reused: false, .. }) => endpoint.report(Outcome::Reset),
+        Err(_) => {}
     }
+    sent
 }
 
 async fn send_http1(
@@ -106,7 +115,6 @@ async fn send_http1(
 ) -> Result<Response<Body>, SendError> {
     let permit = endpoint
         .shared
-        .limits
         .take(Limit::Requests)
         .map_err(SendError::Overflow)?;
     let in_flight = endpoint.begin();
@@ -130,7 +138,6 @@ async fn send_http1(
 async fn send_http2(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Result<Response<Body>, SendError> {
     let permit = endpoint
         .shared
-        .limits
         .take(Limit::Requests)
         .map_err(SendError::Overflow)?;
     let in_flight = endpoint.begin();

@@ -5,6 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use tokio::time::Instant;
+
+use super::outlier::{Outcome, Record};
 use super::shared::Shared;
 use crate::pool::Pool;
 use crate::protocol::mesh;
@@ -53,6 +56,9 @@ pub struct Endpoint {
     /// Connections to it that can be used again.
     pub pool: Pool,
     pub(crate) shared: Arc<Shared>,
+    /// When it came; `None` for those that were there when the cluster was made.
+    pub(super) since: Option<Instant>,
+    pub(super) record: Record,
     in_flight: AtomicUsize,
 }
 
@@ -63,15 +69,17 @@ pub struct InFlight(Arc<Endpoint>);
 impl Endpoint {
     /// An endpoint without connections, that no rule has a say about.
     pub fn new(address: SocketAddr) -> Arc<Self> {
-        Self::within(address, Arc::default())
+        Self::within(address, Arc::default(), None)
     }
 
     /// An endpoint of a cluster.
-    pub(super) fn within(address: SocketAddr, shared: Arc<Shared>) -> Arc<Self> {
+    pub(super) fn within(address: SocketAddr, shared: Arc<Shared>, since: Option<Instant>) -> Arc<Self> {
         Arc::new(Self {
             address,
             pool: Pool::default(),
             shared,
+            since,
+            record: Record::default(),
             in_flight: AtomicUsize::new(0),
         })
     }
@@ -80,6 +88,17 @@ impl Endpoint {
     pub fn begin(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(self.clone())
+    }
+
+    /// Takes in what came of a request or connection: too many failures one after another eject the endpoint for some
+    /// time, if a rule says so. `pool` says what it sees; a try that a route gives up is the caller's to say.
+    pub fn report(&self, outcome: Outcome) {
+        self.shared.observe(self, outcome);
+    }
+
+    /// Whether it is ejected for its failures.
+    pub fn is_ejected(&self) -> bool {
+        self.record.is_out()
     }
 
     /// Requests and connections on it now.

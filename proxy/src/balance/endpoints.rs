@@ -44,7 +44,7 @@ impl Endpoints {
             told.clusters.clone()
         };
         for cluster in clusters.iter().filter_map(Weak::upgrade) {
-            cluster.update(&endpoints);
+            cluster.update(endpoints.clone());
         }
     }
 
@@ -61,7 +61,7 @@ impl Endpoints {
             told.endpoints.clone()
         };
         if let Some(endpoints) = known {
-            cluster.update(&endpoints);
+            cluster.update(endpoints);
         }
     }
 }

@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use prometheus_client::encoding::EncodeLabelValue;
+
 use crate::protocol::mesh;
 
 /// What is limited, by the name of Istio's field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum Limit {
     /// `tcp.maxConnections`.
     Connections,

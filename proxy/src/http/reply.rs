@@ -8,7 +8,7 @@ use crate::body::Body;
 
 /// On an answer of ours that nothing of the request has reached the application: the client's proxy takes it off, and
 /// sends the request elsewhere if it can.
-pub(super) const NOT_DELIVERED: HeaderName = HeaderName::from_static("x-outrigger-not-delivered");
+pub(crate) const NOT_DELIVERED: HeaderName = HeaderName::from_static("x-outrigger-not-delivered");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 

@@ -8,7 +8,7 @@ use prost::Message;
 
 use super::tables::Tables;
 use super::{Lookup, Mesh, Workload};
-use crate::balance::Described;
+use crate::balance::{Described, Place};
 use crate::protocol::{ENDPOINTS, SELF, SERVICE, WORKLOAD, discovery, mesh};
 use crate::route::Service;
 
@@ -56,8 +56,14 @@ impl Mesh {
 
     fn workload_resource(&self, tables: &mut Tables, value: &[u8], version: String) -> Result<(), String> {
         let published = mesh::Workload::decode(value).map_err(|error| error.to_string())?;
+        let place = Place {
+            locality: published.locality.clone().unwrap_or_default(),
+            labels: published.labels.clone().into_iter().collect(),
+            node: published.node.clone(),
+        };
         let workload = Workload::new(published)?;
         tables.workload_version = version;
+        tables.place(place);
         self.shared.workload.send_replace(Some(Arc::new(workload)));
         Ok(())
     }

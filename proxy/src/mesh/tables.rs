@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Lookup;
 use super::resources::Names;
-use crate::balance::{Cluster, Endpoint, Endpoints};
+use crate::balance::{Cluster, Counts, Endpoint, Endpoints, Place};
 use crate::protocol::{ENDPOINTS, SERVICE, mesh};
 use crate::route::{Backend, Target};
 
@@ -26,6 +26,9 @@ pub(super) struct Tables {
     /// By Istio's name and that of their endpoints: what the backends of all services lead to.
     clusters: HashMap<(String, String), Arc<Cluster>>,
     pub(super) workload_version: String,
+    /// Where the pod runs.
+    place: Arc<Place>,
+    pub(super) counts: Counts,
 }
 
 #[derive(Debug)]
@@ -64,9 +67,20 @@ impl Tables {
         if let Some(cluster) = self.clusters.get(&key).filter(|cluster| cluster.is(backend)) {
             return cluster.clone();
         }
-        let cluster = Cluster::new(backend, self.endpoints(backend, new));
+        let endpoints = self.endpoints(backend, new);
+        let cluster = Cluster::at(backend, endpoints, self.place.clone(), self.counts.clone());
         self.clusters.insert(key, cluster.clone());
         cluster
+    }
+
+    /// Where the pod runs, which says what endpoints are near.
+    pub(super) fn place(&mut self, place: Place) {
+        if *self.place != place {
+            self.place = Arc::new(place);
+            self.clusters
+                .values()
+                .for_each(|cluster| cluster.place(&self.place));
+        }
     }
 
     fn endpoints(&mut self, backend: &mesh::Backend, new: &mut Vec<String>) -> Arc<Endpoints> {
@@ -136,8 +150,7 @@ impl Tables {
         };
         let cluster = |cluster: &Arc<Cluster>| {
             let endpoints = cluster.endpoints();
-            let endpoint =
-                |one: &Arc<Endpoint>| json!({"address": one.address.to_string(), "inFlight": one.load()});
+            let endpoint = |one: &Arc<Endpoint>| json!({"address": one.address.to_string(), "inFlight": one.load(), "ejected": one.is_ejected()});
             (
                 cluster.name().to_owned(),
                 endpoints
