@@ -3,6 +3,8 @@
 
 mod crds;
 mod destination_rule;
+mod duration;
+pub mod names;
 mod spec;
 mod virtual_service;
 
@@ -10,8 +12,13 @@ pub use crds::{crds, crds_yaml};
 pub use destination_rule::{
     DestinationRule, DestinationRuleSpec, LoadBalancerSettings, SimpleLb, Subset, TrafficPolicy,
 };
-pub use spec::{InvalidField, Unsupported, read, read_spec};
+pub use duration::parse_duration;
+pub use spec::{Findings, InvalidField, Unsupported, read, read_spec};
+pub(crate) use virtual_service::is_for_mesh;
 pub use virtual_service::{
-    Destination, HttpMatchRequest, HttpRoute, HttpRouteDestination, PortSelector, StringMatch,
-    VirtualService, VirtualServiceSpec,
+    Abort, CorsPolicy, Delay, Delegate, DerivePort, Destination, HeaderOperations, Headers, HttpBody,
+    HttpDirectResponse, HttpFaultInjection, HttpMatchRequest, HttpMirrorPolicy, HttpRedirect, HttpRetry,
+    HttpRewrite, HttpRoute, HttpRouteDestination, L4MatchAttributes, Percent, PortSelector, RegexRewrite,
+    RetryOn, RouteDestination, StringMatch, TcpRoute, TlsMatchAttributes, TlsRoute, UnmatchedPreflights,
+    VirtualService, VirtualServiceSpec, retry_on,
 };

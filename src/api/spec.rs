@@ -19,6 +19,50 @@ pub struct InvalidField {
 /// What is set in a spec and has no effect: the path below the object (`spec.http[0].timeout`) and why.
 pub type Unsupported = BTreeMap<String, String>;
 
+/// What there is to say about an object by itself, by field (`spec.http[0].timeout`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// What cannot mean anything. A validating webhook refuses it; without one it has no effect.
+    pub errors: Unsupported,
+    /// Fields that are not known here and have no effect.
+    pub unknown: Unsupported,
+    /// What means something else than it seems to.
+    pub warnings: Unsupported,
+}
+
+impl Findings {
+    /// Notes what cannot mean anything.
+    pub fn error(&mut self, field: impl Into<String>, problem: impl AsRef<str>) {
+        note(&mut self.errors, field.into(), problem.as_ref());
+    }
+
+    /// Notes what means something else than it seems to.
+    pub fn warning(&mut self, field: impl Into<String>, problem: impl AsRef<str>) {
+        note(&mut self.warnings, field.into(), problem.as_ref());
+    }
+
+    /// Notes what is wrong, if it is.
+    pub fn check<T>(&mut self, field: impl Into<String>, checked: Result<T, String>) -> Option<T> {
+        checked.map_err(|problem| self.error(field, problem)).ok()
+    }
+
+    /// Whether something at or below this field has no effect.
+    pub fn has_mistake(&self, field: &str) -> bool {
+        [&self.errors, &self.unknown].into_iter().any(|found| {
+            let next = found.range(field.to_owned()..).next();
+            next.is_some_and(|(path, _)| path.starts_with(field))
+        })
+    }
+}
+
+fn note(noted: &mut Unsupported, field: String, problem: &str) {
+    let text = noted.entry(field).or_default();
+    if !text.is_empty() {
+        text.push_str("; ");
+    }
+    text.push_str(problem);
+}
+
 /// Reads `value` as a `T`.
 ///
 /// # Errors
@@ -58,7 +102,7 @@ fn compare(given: &Value, kept: &Value, path: &str, unsupported: &mut Unsupporte
                 match kept.get(name) {
                     Some(kept) => compare(value, kept, &path, unsupported),
                     None => {
-                        unsupported.insert(path, "is not supported".to_owned());
+                        unsupported.insert(path, "is not a field that is known here".to_owned());
                     }
                 }
             }
@@ -87,11 +131,11 @@ mod tests {
                 Ok(vec![]),
             ),
             (
-                json!({"spec": {"hosts": ["a"], "tcp": [], "http": [{"timeout": "1s", "match": [{"method": {"exact": "GET"}}]}]}}),
+                json!({"spec": {"hosts": ["a"], "udp": [], "http": [{"timout": "1s", "match": [{"methods": {"exact": "GET"}}]}]}}),
                 Ok(vec![
-                    "spec.http[0].match[0].method",
-                    "spec.http[0].timeout",
-                    "spec.tcp",
+                    "spec.http[0].match[0].methods",
+                    "spec.http[0].timout",
+                    "spec.udp",
                 ]),
             ),
             (

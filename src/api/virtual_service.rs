@@ -1,16 +1,29 @@
 //! VirtualService, networking.istio.io: where a host's requests go, by their content and by the pod that sends them.
-//! Field names and meanings are Istio's (`networking/v1alpha3/virtual_service.proto`); what is missing here is reported by `spec`.
+//! Field names and meanings are Istio's (`networking/v1alpha3/virtual_service.proto`); what is not known here is reported by `spec`.
 
 #![allow(
     clippy::duplicated_attributes,
     reason = "two print columns are alike in their parts"
 )]
 
-use std::collections::BTreeMap;
+mod actions;
+mod http;
+mod l4;
+mod matches;
+mod validation;
 
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use actions::{
+    Abort, CorsPolicy, Delay, DerivePort, HttpBody, HttpDirectResponse, HttpFaultInjection, HttpRedirect,
+    HttpRetry, HttpRewrite, Percent, RegexRewrite, RetryOn, UnmatchedPreflights, retry_on,
+};
+pub use http::{Delegate, HeaderOperations, Headers, HttpMirrorPolicy, HttpRoute, HttpRouteDestination};
+pub use l4::{L4MatchAttributes, RouteDestination, TcpRoute, TlsMatchAttributes, TlsRoute};
+pub use matches::{HttpMatchRequest, StringMatch};
+pub(crate) use validation::is_for_mesh;
 
 /// The rules for the hosts it names.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -47,61 +60,28 @@ pub struct VirtualServiceSpec {
     pub export_to: Vec<String>,
     /// Rules for HTTP, the first that matches wins.
     pub http: Vec<HttpRoute>,
+    /// Rules for TLS that is passed through, the first that matches wins.
+    pub tls: Vec<TlsRoute>,
+    /// Rules for opaque TCP, the first that matches wins.
+    pub tcp: Vec<TcpRoute>,
 }
 
-/// One rule: conditions, and where the requests that hold go.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default)]
-pub struct HttpRoute {
-    /// A name for logs.
-    pub name: Option<String>,
-    /// Any of these must hold; none at all: every request.
-    #[serde(rename = "match")]
-    pub matches: Vec<HttpMatchRequest>,
-    /// Weighted destinations.
-    pub route: Vec<HttpRouteDestination>,
-}
+impl VirtualServiceSpec {
+    /// Every destination that it names, mirrors included.
+    pub fn destinations(&self) -> impl Iterator<Item = &Destination> {
+        let http = self.http.iter().flat_map(HttpRoute::destinations);
+        let tls = self.tls.iter().flat_map(|tls| &tls.route);
+        let tcp = self.tcp.iter().flat_map(|tcp| &tcp.route);
+        http.chain(tls.chain(tcp).map(|to| &to.destination))
+    }
 
-/// Conditions that must all hold.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct HttpMatchRequest {
-    /// A name for logs.
-    pub name: Option<String>,
-    /// The request's path and query.
-    pub uri: Option<StringMatch>,
-    /// By header name; an empty condition asks only that the header is there.
-    pub headers: BTreeMap<String, StringMatch>,
-    /// The port that the client dialled.
-    pub port: Option<u16>,
-    /// Labels that the sending pod must have.
-    pub source_labels: BTreeMap<String, String>,
-    /// The namespace that the sending pod must be in.
-    pub source_namespace: Option<String>,
-    /// Gateways this condition is for; replaces those of the object. With it, sourceLabels and sourceNamespace are not looked at.
-    pub gateways: Vec<String>,
-}
-
-/// Exactly one of these.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(default)]
-pub struct StringMatch {
-    /// The whole value.
-    pub exact: Option<String>,
-    /// How the value begins.
-    pub prefix: Option<String>,
-    /// RE2 syntax, the whole value, 1,024 characters at most.
-    pub regex: Option<String>,
-}
-
-/// One weighted destination of a route.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-pub struct HttpRouteDestination {
-    /// Where to.
-    pub destination: Destination,
-    /// The share of requests, relative to the sum of the route's weights. A single destination gets everything.
-    #[serde(default)]
-    pub weight: u32,
+    /// The same, to be changed.
+    pub fn destinations_mut(&mut self) -> impl Iterator<Item = &mut Destination> {
+        let http = self.http.iter_mut().flat_map(HttpRoute::destinations_mut);
+        let tls = self.tls.iter_mut().flat_map(|tls| &mut tls.route);
+        let tcp = self.tcp.iter_mut().flat_map(|tcp| &mut tcp.route);
+        http.chain(tls.chain(tcp).map(|to| &mut to.destination))
+    }
 }
 
 /// A service, or a subset of it.

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use outrigger_proxy::protocol::mesh;
 
 pub use endpoints::{endpoints, host_of_endpoints};
-pub use problems::{Problem, problems};
+pub use problems::{Problem, Severity, problems};
 pub use workload::workload;
 
 use super::world::World;
@@ -36,6 +36,7 @@ pub fn service(world: &World, client: &Client, address: SocketAddr) -> Option<me
         client,
         service,
         port,
+        address: Some(address.ip()),
     };
     let protocol = protocol::of(port);
     // What is not declared is found out by the proxy, connection by connection, so it needs both answers.
@@ -43,9 +44,9 @@ pub fn service(world: &World, client: &Client, address: SocketAddr) -> Option<me
         mesh::Protocol::Tcp => Vec::new(),
         _ => target.http_routes(),
     };
-    let tcp_backends = match protocol {
-        mesh::Protocol::Http => Vec::new(),
-        _ => vec![target.whole_service()],
+    let (tcp_backends, tls_routes) = match protocol {
+        mesh::Protocol::Http => (Vec::new(), Vec::new()),
+        _ => (target.tcp_backends(), target.tls_routes()),
     };
     Some(mesh::Service {
         host: world.host_of(service),
@@ -53,6 +54,7 @@ pub fn service(world: &World, client: &Client, address: SocketAddr) -> Option<me
         protocol: protocol.into(),
         http_routes,
         tcp_backends,
+        tls_routes,
         ..Default::default()
     })
 }

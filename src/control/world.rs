@@ -98,6 +98,11 @@ impl World {
         self.virtual_services.for_host(host)
     }
 
+    /// The VirtualService of that namespace and name.
+    pub fn virtual_service(&self, key: &Key) -> Option<&Rule<VirtualServiceSpec>> {
+        self.virtual_services.get(key)
+    }
+
     /// The DestinationRules for a host, in the same order.
     pub fn destination_rules_for(&self, host: &str) -> impl Iterator<Item = &Rule<DestinationRuleSpec>> {
         self.destination_rules.for_host(host)
@@ -178,7 +183,12 @@ impl World {
             Object::Service(service) => self.services.insert(service, &self.cluster_domain, change),
             Object::EndpointSlice(slice) => self.services.insert_slice(slice, &self.cluster_domain, change),
             Object::VirtualService(rule) => {
-                let hosts = self.virtual_services.insert(rule.resolved(&self.cluster_domain));
+                let rule = rule.resolved(&self.cluster_domain);
+                if self.virtual_services.get(&rule.meta.key) == Some(&rule) {
+                    return;
+                }
+                let mut hosts = self.virtual_services.delegating_to(&rule.meta.key);
+                hosts.extend(self.virtual_services.insert(rule));
                 self.touch_hosts(hosts, change);
             }
             Object::DestinationRule(rule) => {
@@ -202,7 +212,8 @@ impl World {
             Kind::Service => self.services.remove(key, &self.cluster_domain, change),
             Kind::EndpointSlice => self.services.remove_slice(key, &self.cluster_domain, change),
             Kind::VirtualService => {
-                let hosts = self.virtual_services.remove(key);
+                let mut hosts = self.virtual_services.remove(key);
+                hosts.extend(self.virtual_services.delegating_to(key));
                 self.touch_hosts(hosts, change);
             }
             Kind::DestinationRule => {
@@ -263,13 +274,10 @@ impl World {
         }
         let mut reached = BTreeSet::new();
         for rule in self.virtual_services.all() {
-            let mut destinations = rule.spec.http.iter().flat_map(|http| &http.route);
-            if destinations.any(|to| {
-                change
-                    .hosts
-                    .contains(&self.resolve(&to.destination.host, &rule.meta.key.namespace))
-            }) {
+            let mut destinations = rule.spec.destinations();
+            if destinations.any(|to| change.hosts.contains(&to.host)) {
                 reached.extend(rule.hosts.iter().cloned());
+                reached.extend(self.virtual_services.delegating_to(&rule.meta.key));
             }
         }
         if !reached.is_empty() {

@@ -1,17 +1,35 @@
-//! What in the rules does not do what it says, for the log: `feed` says each of them once.
+//! What in the rules does not do what it says: for the log (`feed` says each of them once) and for the objects' statuses.
+//! What an object says alone is in its findings; here it is seen together with the rest of the world.
+
+mod together;
 
 use std::collections::BTreeSet;
 
-use super::routes::{dead_ends, is_for_mesh};
-use crate::control::world::{Rule, RuleSpec, World};
+use crate::api::Findings;
+use crate::control::world::{Key, Rule, RuleSpec, World};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It cannot mean anything: a validating webhook refuses it.
+    Error,
+    /// It means something, though not what it seems to, or something that it names is missing.
+    Warning,
+}
 
 /// Something in a rule that has no effect or leads nowhere.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// For instance `VirtualService default/helloworld`.
     pub object: String,
+    /// `VirtualService` or `DestinationRule`.
+    pub kind: &'static str,
+    /// The object's namespace and name.
+    pub key: Key,
     /// Which version of the object; a change of its spec is a reason to say it again.
     pub generation: i64,
+    /// How bad it is.
+    pub severity: Severity,
     /// For instance `spec.http[0].timeout`.
     pub field: String,
     /// What is wrong and what happens instead.
@@ -22,76 +40,49 @@ pub struct Problem {
 pub fn problems(world: &World) -> BTreeSet<Problem> {
     let mut found = BTreeSet::new();
     for rule in world.virtual_services() {
-        without_effect(rule, &mut found);
-        if !is_for_mesh(&rule.spec.gateways) {
-            continue;
-        }
-        for (field, why) in dead_ends(world, rule) {
-            found.insert(problem(
-                rule,
-                field,
-                format!("{why}; requests for it are answered with 503"),
-            ));
-        }
-        let local = format!(".svc.{}", world.cluster_domain);
-        for (index, host) in rule.hosts.iter().enumerate() {
-            if host.starts_with('*') || world.service_by_host(host).is_some() {
-                continue;
-            }
-            let field = format!("spec.hosts[{index}]");
-            if host.ends_with(&local) {
-                found.insert(problem(rule, field, format!("there is no service {host}")));
-            } else {
-                let why = format!(
-                    "{host} is not the full name of a Kubernetes service, so that nothing is routed by it"
-                );
-                found.insert(problem(rule, field, why));
-            }
-        }
-        for (index, http) in rule.spec.http.iter().enumerate() {
-            if http.route.is_empty() {
-                let why = "has no destination; requests for it are answered with 503";
-                found.insert(problem(rule, format!("spec.http[{index}].route"), why.to_owned()));
-            } else if http.route.len() > 1 && http.route.iter().all(|to| to.weight == 0) {
-                let why = "no destination has a weight above 0; requests for it are answered with 503";
-                found.insert(problem(rule, format!("spec.http[{index}].route"), why.to_owned()));
-            }
-            for (number, condition) in http.matches.iter().enumerate() {
-                let source = !condition.source_labels.is_empty() || condition.source_namespace.is_some();
-                if source && !condition.gateways.is_empty() {
-                    let why = "gateways make sourceLabels and sourceNamespace be ignored, as in Istio";
-                    found.insert(problem(
-                        rule,
-                        format!("spec.http[{index}].match[{number}].gateways"),
-                        why.to_owned(),
-                    ));
-                }
-            }
+        alone(rule, &mut found);
+        for (field, why) in together::of(world, rule) {
+            found.insert(problem(rule, Severity::Warning, field, why));
         }
     }
     for rule in world.destination_rules() {
-        without_effect(rule, &mut found);
+        alone(rule, &mut found);
     }
     found
 }
 
-fn without_effect<S: RuleSpec>(rule: &Rule<S>, found: &mut BTreeSet<Problem>) {
-    for (field, why) in &rule.unsupported {
-        let effect = if field.contains(".match[") {
-            "; this match never holds"
-        } else if field == "spec.workloadSelector" {
-            "; the whole rule has no effect"
-        } else {
-            "; it has no effect"
-        };
-        found.insert(problem(rule, field.clone(), format!("{why}{effect}")));
+fn alone<S: RuleSpec>(rule: &Rule<S>, found: &mut BTreeSet<Problem>) {
+    let Findings {
+        errors,
+        unknown,
+        warnings,
+    } = &rule.findings;
+    for (severity, fields) in [(Severity::Error, errors), (Severity::Warning, unknown)] {
+        for (field, why) in fields {
+            let effect = if why.contains(';') {
+                ""
+            } else if field.contains(".match[") {
+                "; this match never holds"
+            } else if field == "spec.workloadSelector" {
+                "; the whole rule has no effect"
+            } else {
+                "; it has no effect"
+            };
+            found.insert(problem(rule, severity, field.clone(), format!("{why}{effect}")));
+        }
+    }
+    for (field, why) in warnings {
+        found.insert(problem(rule, Severity::Warning, field.clone(), why.clone()));
     }
 }
 
-fn problem<S: RuleSpec>(rule: &Rule<S>, field: String, problem: String) -> Problem {
+fn problem<S: RuleSpec>(rule: &Rule<S>, severity: Severity, field: String, problem: String) -> Problem {
     Problem {
         object: rule.title(),
+        kind: S::KIND,
+        key: rule.meta.key.clone(),
         generation: rule.meta.generation,
+        severity,
         field,
         problem,
     }

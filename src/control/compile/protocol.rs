@@ -20,6 +20,16 @@ pub(super) fn of(port: &ServicePort) -> Protocol {
     }
 }
 
+/// Whether connections may begin with a TLS ClientHello: TLS is declared, or nothing is.
+pub(super) fn may_be_tls(port: &ServicePort) -> bool {
+    let declared = port.app_protocol.as_deref().unwrap_or(&port.name);
+    let declared = declared.split('-').next().unwrap_or_default();
+    ["tls", "https"]
+        .iter()
+        .any(|tls| declared.eq_ignore_ascii_case(tls))
+        || of(port) == Protocol::Unspecified
+}
+
 fn named(name: &str) -> Protocol {
     match name.to_ascii_lowercase().as_str() {
         "http" | "http1" | "http2" | "grpc" | "grpc-web" | "kubernetes.io/h2c" | "kubernetes.io/ws" => {

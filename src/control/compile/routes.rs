@@ -1,15 +1,22 @@
 //! The HTTP routes of one service for one client: the VirtualService that speaks for it, or the default.
+//! Its parts: `piece` (a rule as it is in force, delegated or not), `matches`, `actions`, `l4` (TLS and TCP).
+
+mod actions;
+mod l4;
+mod matches;
+mod piece;
+
+pub(super) use piece::{delegate, pieces};
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use outrigger_proxy::protocol::mesh;
-use outrigger_proxy::protocol::mesh::string_match::Kind;
 
 use super::subset::{Policy, resource_name};
 use super::{Client, protocol};
-use crate::api::{Destination, HttpMatchRequest, HttpRoute, StringMatch, VirtualServiceSpec};
+use crate::api::{Destination, VirtualServiceSpec, is_for_mesh};
 use crate::control::world::{Rule, Service, ServicePort, World};
-
-/// A regular expression that no text matches, for conditions that cannot be honoured.
-const NEVER: &str = r"[^\s\S]";
 
 /// Who asks, and for what.
 pub(super) struct Target<'a> {
@@ -17,15 +24,14 @@ pub(super) struct Target<'a> {
     pub(super) client: &'a Client,
     pub(super) service: &'a Service,
     pub(super) port: &'a ServicePort,
+    /// What the client dialled; `None` if it went by the host's name.
+    pub(super) address: Option<IpAddr>,
 }
 
 impl Target<'_> {
     /// Those of the first VirtualService that has any for this client; otherwise one that leads to every endpoint.
     pub(super) fn http_routes(&self) -> Vec<mesh::HttpRoute> {
-        self.world
-            .virtual_services_for(&self.world.host_of(self.service))
-            .filter(|rule| rule.applies(&self.client.namespace, &self.service.key.namespace))
-            .filter(|rule| is_for_mesh(&rule.spec.gateways))
+        self.speaking()
             .map(|rule| self.routes_of(rule))
             .find(|routes| !routes.is_empty())
             .unwrap_or_else(|| {
@@ -36,6 +42,17 @@ impl Target<'_> {
                     ..Default::default()
                 }]
             })
+    }
+
+    /// The VirtualServices that have a say about the service for this client, in their order.
+    fn speaking(&self) -> impl Iterator<Item = &Rule<VirtualServiceSpec>> {
+        let host = self.world.host_of(self.service);
+        let rules = self.world.virtual_services_for(&host);
+        let rules = rules.filter(|rule| {
+            rule.applies(&self.client.namespace, &self.service.key.namespace)
+                && is_for_mesh(&rule.spec.gateways)
+        });
+        rules.collect::<Vec<_>>().into_iter()
     }
 
     /// Every endpoint of the port that was dialled.
@@ -49,34 +66,34 @@ impl Target<'_> {
 
     fn routes_of(&self, rule: &Rule<VirtualServiceSpec>) -> Vec<mesh::HttpRoute> {
         let mut routes = Vec::new();
-        for (index, http) in rule.spec.http.iter().enumerate() {
-            let field = format!("http[{index}]");
+        for piece in piece::pieces(self.world, rule) {
             let mut matches = Vec::new();
-            let mut catch_all = http.matches.is_empty();
-            for (number, condition) in http.matches.iter().enumerate() {
-                if !self.selects(condition) {
+            let mut catch_all = piece.http.matches.is_empty();
+            for (number, condition) in piece.http.matches.iter().enumerate() {
+                let source = (&condition.source_labels, condition.source_namespace.as_deref());
+                if !self.selects(condition.port, &condition.gateways, source) {
                     continue;
                 }
-                let condition = match rule.has_mistake(&format!("spec.{field}.match[{number}].")) {
+                matches.push(match piece.broken.contains(&number) {
                     // A rule must not match more than its author wrote.
-                    true => never(),
-                    false => published(condition),
-                };
-                catch_all |= condition == mesh::HttpMatch::default();
-                matches.push(condition);
+                    true => matches::never(),
+                    false => matches::published(condition),
+                });
+                catch_all = matches.last().is_some_and(matches::takes_all);
+                if catch_all {
+                    break;
+                }
             }
             if !catch_all && matches.is_empty() {
                 continue;
             }
-            if catch_all {
+            // What a rewrite replaces is what the match covers, so that a match before the last still says something.
+            if catch_all && (matches.len() < 2 || piece.http.rewrite.is_none()) {
                 matches.clear();
             }
-            let name = format!("{} {field}", rule.title());
             routes.push(mesh::HttpRoute {
-                backends: self.backends(rule, http, &field),
-                name,
                 matches,
-                ..Default::default()
+                ..self.route_of(&piece)
             });
             if catch_all {
                 break;
@@ -86,65 +103,67 @@ impl Target<'_> {
     }
 
     /// What is known of the client and of what it dialled is decided here, not at the proxy.
-    fn selects(&self, condition: &HttpMatchRequest) -> bool {
+    fn selects(
+        &self,
+        port: Option<u16>,
+        gateways: &[String],
+        (labels, namespace): (&BTreeMap<String, String>, Option<&str>),
+    ) -> bool {
         let source = || {
-            condition
-                .source_namespace
-                .as_ref()
-                .is_none_or(|namespace| *namespace == self.client.namespace)
-                && condition
-                    .source_labels
-                    .iter()
-                    .all(|(label, value)| self.client.labels.get(label) == Some(value))
+            let own = &self.client.labels;
+            namespace.is_none_or(|namespace| namespace.is_empty() || *namespace == self.client.namespace)
+                && labels.iter().all(|(label, value)| own.get(label) == Some(value))
         };
-        let port = condition.port.is_none_or(|port| port == self.port.port);
-        port && if condition.gateways.is_empty() {
+        // Protobuf's 0 is as good as nothing.
+        let port = port.is_none_or(|port| port == 0 || port == self.port.port);
+        port && if gateways.is_empty() {
             source()
         } else {
-            is_for_mesh(&condition.gateways)
+            is_for_mesh(gateways)
         }
     }
 
-    fn backends(&self, rule: &Rule<VirtualServiceSpec>, http: &HttpRoute, field: &str) -> Vec<mesh::Backend> {
-        let nowhere = |why: &str| {
-            vec![mesh::Backend {
-                unavailable: format!("{} {field} {why}", rule.title()),
-                ..Default::default()
-            }]
-        };
-        let only = http.route.len() == 1;
-        let backends: Vec<_> = http
-            .route
+    /// Weighted choices, of which those without a weight are left out; one alone has everything. `title` names the rule.
+    fn weighted<'a>(
+        &self,
+        title: &str,
+        destinations: impl Iterator<Item = (&'a Destination, i32)>,
+    ) -> Vec<(usize, mesh::Backend)> {
+        let all: Vec<_> = destinations
+            .map(|(to, weight)| (to, u32::try_from(weight).unwrap_or_default()))
+            .collect();
+        let only = all.len() == 1;
+        let chosen = all
             .iter()
-            .filter(|to| only || to.weight > 0)
-            .map(|to| {
-                let weight = if only { 1 } else { to.weight };
-                self.backend(rule, &to.destination, weight)
+            .enumerate()
+            .filter(|(_, (_, weight))| only || *weight > 0);
+        let backends: Vec<_> = chosen
+            .map(|(index, (to, weight))| {
+                let weight = if only { 1 } else { *weight };
+                let backend = self
+                    .backend(to, weight)
                     .unwrap_or_else(|unavailable| mesh::Backend {
                         weight,
                         unavailable,
                         ..Default::default()
-                    })
+                    });
+                (index, backend)
             })
             .collect();
-        match (http.route.is_empty(), backends.is_empty()) {
-            (true, _) => nowhere("has no route with a destination"),
-            (false, true) => nowhere("has several destinations and no weight above 0"),
+        match (all.is_empty(), backends.is_empty()) {
+            (true, _) => vec![(0, nowhere(title, "has no route with a destination"))],
+            (false, true) => vec![(
+                0,
+                nowhere(title, "has several destinations and no weight above 0"),
+            )],
             (false, false) => backends,
         }
     }
 
-    fn backend(
-        &self,
-        rule: &Rule<VirtualServiceSpec>,
-        destination: &Destination,
-        weight: u32,
-    ) -> Result<mesh::Backend, String> {
-        let host = self.world.resolve(&destination.host, &rule.meta.key.namespace);
-        let service = self
-            .world
-            .service_by_host(&host)
-            .ok_or_else(|| format!("there is no service {host}"))?;
+    fn backend(&self, destination: &Destination, weight: u32) -> Result<mesh::Backend, String> {
+        let host = &destination.host;
+        let service = self.world.service_by_host(host);
+        let service = service.ok_or_else(|| format!("there is no service {host}"))?;
         let port = match (&destination.port, &service.ports[..]) {
             (Some(port), _) => port.number,
             (None, [only]) => only.port,
@@ -184,46 +203,10 @@ impl Target<'_> {
     }
 }
 
-/// Rules for gateways alone say nothing to a sidecar; without gateways they are for every sidecar.
-pub(super) fn is_for_mesh(gateways: &[String]) -> bool {
-    gateways.is_empty() || gateways.iter().any(|gateway| gateway == "mesh")
-}
-
-fn published(condition: &HttpMatchRequest) -> mesh::HttpMatch {
-    let headers = condition.headers.iter();
-    mesh::HttpMatch {
-        // Every path begins with a slash: Istio takes this for no condition as well.
-        uri: condition
-            .uri
-            .as_ref()
-            .and_then(text)
-            .filter(|uri| uri.kind != Some(Kind::Prefix("/".to_owned()))),
-        headers: headers
-            .map(|(name, value)| mesh::HeaderMatch {
-                name: name.to_ascii_lowercase(),
-                value: text(value),
-            })
-            .collect(),
-        ..Default::default()
-    }
-}
-
-fn text(given: &StringMatch) -> Option<mesh::StringMatch> {
-    let exact = given.exact.clone().map(Kind::Exact);
-    let prefix = || given.prefix.clone().map(Kind::Prefix);
-    let regex = || given.regex.clone().map(Kind::Regex);
-    exact
-        .or_else(prefix)
-        .or_else(regex)
-        .map(|kind| mesh::StringMatch { kind: Some(kind) })
-}
-
-fn never() -> mesh::HttpMatch {
-    mesh::HttpMatch {
-        uri: Some(mesh::StringMatch {
-            kind: Some(Kind::Regex(NEVER.to_owned())),
-        }),
-        headers: Vec::new(),
+/// A choice that leads nowhere, with the reason.
+fn nowhere(title: &str, why: &str) -> mesh::Backend {
+    mesh::Backend {
+        unavailable: format!("{title} {why}"),
         ..Default::default()
     }
 }
@@ -236,7 +219,6 @@ pub(super) fn dead_ends(world: &World, rule: &Rule<VirtualServiceSpec>) -> Vec<(
     };
     let services = rule.hosts.iter().filter_map(|host| world.service_by_host(host));
     let dialled = services.flat_map(|service| service.ports.iter().map(move |port| (service, port)));
-    let dialled = dialled.filter(|(_, port)| protocol::of(port) != mesh::Protocol::Tcp);
     let mut found = Vec::new();
     for (service, port) in dialled {
         let target = Target {
@@ -244,11 +226,39 @@ pub(super) fn dead_ends(world: &World, rule: &Rule<VirtualServiceSpec>) -> Vec<(
             client: &client,
             service,
             port,
+            address: None,
         };
-        for (index, http) in rule.spec.http.iter().enumerate() {
-            for (number, to) in http.route.iter().enumerate() {
-                if let Err(why) = target.backend(rule, &to.destination, 1) {
-                    found.push((format!("spec.http[{index}].route[{number}].destination"), why));
+        let mut look = |field: String, to: &Destination, effect: &str| {
+            if let Err(why) = target.backend(to, 1) {
+                found.push((field, format!("{why}; {effect}")));
+            }
+        };
+        let spec = &rule.spec;
+        if protocol::of(port) != mesh::Protocol::Tcp {
+            for (index, http) in spec.http.iter().enumerate() {
+                for (number, to) in http.route.iter().enumerate() {
+                    let field = format!("spec.http[{index}].route[{number}].destination");
+                    look(field, &to.destination, "requests for it are answered with 503");
+                }
+                if let Some(mirror) = &http.mirror {
+                    look(format!("spec.http[{index}].mirror"), mirror, "nothing is copied");
+                }
+                for (number, mirror) in http.mirrors.iter().enumerate() {
+                    let field = format!("spec.http[{index}].mirrors[{number}].destination");
+                    look(field, &mirror.destination, "nothing is copied");
+                }
+            }
+        }
+        if protocol::of(port) != mesh::Protocol::Http {
+            let tls = spec.tls.iter().map(|tls| &tls.route).enumerate();
+            let tcp = spec.tcp.iter().map(|tcp| &tcp.route).enumerate();
+            for (kind, index, route) in tls
+                .map(|(index, route)| ("tls", index, route))
+                .chain(tcp.map(|(index, route)| ("tcp", index, route)))
+            {
+                for (number, to) in route.iter().enumerate() {
+                    let field = format!("spec.{kind}[{index}].route[{number}].destination");
+                    look(field, &to.destination, "connections for it are closed");
                 }
             }
         }

@@ -248,7 +248,7 @@ fn virtual_services_of_one_namespace() {
         ),
         (
             "no destination",
-            http("{redirect: {uri: /}}"),
+            http("{timeout: 1s}"),
             "",
             "VirtualService default/a http[0] -> 503(VirtualService default/a http[0] has no route with a destination)*0",
         ),
@@ -269,8 +269,8 @@ fn virtual_services_of_one_namespace() {
             "VirtualService default/a http[0] [uri=/1] -> 503(there is no service nobody.default)*1 | VirtualService default/a http[1] [uri=/2] -> 503(subset v3 of helloworld.default is in no DestinationRule)*1 | VirtualService default/a http[2] [uri=/3] -> 503(service single.default has no port 81)*1 | VirtualService default/a http[3] -> helloworld.default:5000/version=v1*1",
         ),
         (
-            "a condition that is not supported never holds",
-            http(&format!("{{match: [{{method: {{exact: GET}}}}], {V1}}}")),
+            "a condition that is not known never holds",
+            http(&format!("{{match: [{{methods: {{exact: GET}}}}], {V1}}}")),
             "",
             "VirtualService default/a http[0] [urinever] -> helloworld.default:5000/version=v1*1",
         ),
@@ -364,7 +364,7 @@ fn virtual_services_that_compete() {
             "{{hosts: ['{host}'], http: [{{route: [{{destination: {{host: helloworld, subset: {subset}}}}}]}}]}}"
         )
     };
-    let (own, wide, wider) = ("helloworld", "*.default.svc.cluster.local", "*");
+    let (own, wide, wider) = ("helloworld", "*.default.svc.cluster.local", "*.local");
     let (old, new) = ("2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z");
     let only_curl =
         format!("{{hosts: [helloworld], http: [{{match: [{{sourceLabels: {{app: curl}}}}], {V1}}}]}}");
@@ -668,33 +668,33 @@ fn problems_name_object_and_field() {
     let rules = vs(
         "default",
         "a",
-        "{hosts: [helloworld, example.com, typo], tls: [], http: [{timeout: 1s, match: [{uri: {regex: '('}}], route: [{destination: {host: helloworld, subset: v3}}]}, {redirect: {uri: /}}]}",
+        "{hosts: [helloworld, example.com, typo], tsl: [], http: [{timeout: '1', match: [{uri: {regex: '('}}], route: [{destination: {host: helloworld, subset: v3}}]}, {timout: 1s}]}",
     ) + &dr(
         "default",
         "b",
-        "{host: helloworld, trafficPolicy: {tls: {mode: DISABLE}}}",
+        "{host: helloworld, trafficPolicy: {tsl: {mode: DISABLE}}}",
     );
     let seen: Vec<_> = problems(&world(&rules))
         .into_iter()
         .map(|problem| {
             short(&format!(
-                "{} {}: {}",
-                problem.object, problem.field, problem.problem
+                "{:?} {} {}: {}",
+                problem.severity, problem.object, problem.field, problem.problem
             ))
         })
         .collect();
     assert_eq!(
         seen,
         [
-            "DestinationRule default/b spec.trafficPolicy.tls: is not supported; it has no effect",
-            "VirtualService default/a spec.hosts[1]: example.com is not the full name of a Kubernetes service, so that nothing is routed by it",
-            "VirtualService default/a spec.hosts[2]: there is no service typo.default",
-            "VirtualService default/a spec.http[0].match[0].uri: regex \"(\": error: unclosed group; this match never holds",
-            "VirtualService default/a spec.http[0].route[0].destination: subset v3 of helloworld.default is in no DestinationRule; requests for it are answered with 503",
-            "VirtualService default/a spec.http[0].timeout: is not supported; it has no effect",
-            "VirtualService default/a spec.http[1].redirect: is not supported; it has no effect",
-            "VirtualService default/a spec.http[1].route: has no destination; requests for it are answered with 503",
-            "VirtualService default/a spec.tls: is not supported; it has no effect",
+            "Warning DestinationRule default/b spec.trafficPolicy.tsl: is not a field that is known here; it has no effect",
+            "Error VirtualService default/a spec.http[0].match[0].uri: regex \"(\": error: unclosed group; this match never holds",
+            "Error VirtualService default/a spec.http[0].timeout: \"1\" is not a duration; write for instance 1.5s, 100ms or 1h30m",
+            "Error VirtualService default/a spec.http[1]: needs a route, a redirect, a directResponse or a delegate; requests for it are answered with 503",
+            "Warning VirtualService default/a spec.hosts[1]: example.com is not the full name of a Kubernetes service, so that nothing is routed by it",
+            "Warning VirtualService default/a spec.hosts[2]: there is no service typo.default",
+            "Warning VirtualService default/a spec.http[0].route[0].destination: subset v3 of helloworld.default is in no DestinationRule; requests for it are answered with 503",
+            "Warning VirtualService default/a spec.http[1].timout: is not a field that is known here; it has no effect",
+            "Warning VirtualService default/a spec.tsl: is not a field that is known here; it has no effect",
         ]
     );
 }

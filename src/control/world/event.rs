@@ -5,6 +5,7 @@ use crate::api::{DestinationRuleSpec, VirtualServiceSpec};
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "an event is moved once and never kept")]
 pub enum Event {
     /// An object came or changed.
     Apply(Object),

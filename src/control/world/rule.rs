@@ -9,7 +9,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Key, host};
-use crate::api::{self, DestinationRuleSpec, InvalidField, Unsupported, VirtualServiceSpec};
+use crate::api::{
+    self, Delegate, DestinationRuleSpec, Findings, InvalidField, Unsupported, VirtualServiceSpec,
+};
 
 /// Who a rule is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,8 +33,8 @@ pub struct Rule<S> {
     pub hosts: Vec<String>,
     /// What it says.
     pub spec: S,
-    /// What it says without effect, by field.
-    pub unsupported: Unsupported,
+    /// What there is to say about it alone.
+    pub findings: Findings,
 }
 
 /// What both kinds have in common.
@@ -47,6 +49,12 @@ pub trait RuleSpec: Serialize + DeserializeOwned + PartialEq {
     fn mistakes(&self) -> Unsupported {
         Unsupported::new()
     }
+    /// Notes all that there is to say about it alone.
+    fn validate(&self, found: &mut Findings) {
+        found.errors.extend(self.mistakes());
+    }
+    /// Makes full names of the hosts that it leads to.
+    fn resolve(&mut self, _full: &dyn Fn(&str) -> String) {}
 }
 
 impl RuleSpec for VirtualServiceSpec {
@@ -60,28 +68,13 @@ impl RuleSpec for VirtualServiceSpec {
         &self.export_to
     }
 
-    fn mistakes(&self) -> Unsupported {
-        let mut mistakes = Unsupported::new();
-        for (rule, http) in self.http.iter().enumerate() {
-            for (index, condition) in http.matches.iter().enumerate() {
-                let path = format!("spec.http[{rule}].match[{index}]");
-                if let Some(text) = &condition.uri
-                    && let Some(why) = text.mistake(false)
-                {
-                    mistakes.insert(format!("{path}.uri"), why);
-                }
-                for (name, text) in &condition.headers {
-                    let why = match http::HeaderName::from_bytes(name.as_bytes()) {
-                        Ok(_) => text.mistake(true),
-                        Err(_) => Some("is not the name of a header".to_owned()),
-                    };
-                    if let Some(why) = why {
-                        mistakes.insert(format!("{path}.headers.{name}"), why);
-                    }
-                }
-            }
-        }
-        mistakes
+    fn validate(&self, found: &mut Findings) {
+        VirtualServiceSpec::validate(self, found);
+    }
+
+    fn resolve(&mut self, full: &dyn Fn(&str) -> String) {
+        self.destinations_mut()
+            .for_each(|destination| destination.host = full(&destination.host));
     }
 }
 
@@ -97,32 +90,23 @@ impl RuleSpec for DestinationRuleSpec {
     }
 }
 
-impl api::StringMatch {
-    fn mistake(&self, may_be_empty: bool) -> Option<String> {
-        match (&self.exact, &self.prefix, &self.regex) {
-            (None, None, None) if may_be_empty => None,
-            (Some(_), None, None) | (None, Some(_), None) => None,
-            (None, None, Some(regex)) => outrigger_proxy::route::regex(regex)
-                .err()
-                .map(|why| format!("regex {regex:?}: {why}")),
-            _ => Some("needs exactly one of exact, prefix and regex".to_owned()),
-        }
-    }
-}
-
 impl<S: RuleSpec> Rule<S> {
     /// Reads an object as the API server or a manifest gives it.
     ///
     /// # Errors
-    /// Names the first field that is missing or has the wrong shape.
+    /// Names the first field that is missing or has the wrong shape. What is well formed and still wrong is in its findings.
     pub fn read(object: &Value) -> Result<Self, InvalidField> {
         #[derive(serde::Deserialize)]
         struct Head {
             metadata: kube::api::ObjectMeta,
         }
         let head: Head = api::read(object)?;
-        let (spec, mut unsupported) = api::read_spec::<S>(object)?;
-        unsupported.extend(spec.mistakes());
+        let (spec, unknown) = api::read_spec::<S>(object)?;
+        let mut findings = Findings {
+            unknown,
+            ..Default::default()
+        };
+        spec.validate(&mut findings);
         let meta = Meta {
             key: Key::of(&head.metadata),
             created: head.metadata.creation_timestamp.map(|time| time.0),
@@ -132,44 +116,55 @@ impl<S: RuleSpec> Rule<S> {
             meta,
             hosts: Vec::new(),
             spec,
-            unsupported,
+            findings,
         })
     }
 
     pub(super) fn resolved(mut self, cluster_domain: &str) -> Self {
-        let namespace = &self.meta.key.namespace;
-        self.hosts = self
-            .spec
-            .hosts()
-            .iter()
-            .map(|name| host::resolve(name, namespace, cluster_domain))
-            .collect();
+        let namespace = self.meta.key.namespace.clone();
+        let full = |name: &str| host::resolve(name, &namespace, cluster_domain);
+        // A host that is refused is none.
+        let hosts = self.spec.hosts().iter().enumerate();
+        let hosts =
+            hosts.filter(|(index, _)| !self.findings.errors.contains_key(&format!("spec.hosts[{index}]")));
+        self.hosts = hosts.map(|(_, name)| full(name)).collect();
+        self.spec.resolve(&full);
         self
     }
 
-    /// Whether something below this field has no effect.
+    /// Whether something at or below this field has no effect.
     pub fn has_mistake(&self, field: &str) -> bool {
-        self.unsupported
-            .range(field.to_owned()..)
-            .next()
-            .is_some_and(|(path, _)| path.starts_with(field))
+        self.findings.has_mistake(field)
     }
 
     /// Whether clients of a namespace may use it. A rule has a say about a service of another namespace only for its own
     /// namespace's clients: otherwise whoever may write a rule anywhere could take over every service's traffic.
     pub fn applies(&self, client_namespace: &str, service_namespace: &str) -> bool {
         let own = &self.meta.key.namespace;
+        self.is_exported_to(client_namespace) && (own == client_namespace || own == service_namespace)
+    }
+
+    /// Whether it says that clients of a namespace may use it.
+    pub fn is_exported_to(&self, namespace: &str) -> bool {
+        let own = &self.meta.key.namespace;
         let to = self.spec.export_to();
-        let visible = to.is_empty()
-            || to
-                .iter()
-                .any(|to| to == "*" || to == client_namespace || (to == "." && own == client_namespace));
-        visible && (own == client_namespace || own == service_namespace)
+        let is = |to: &String| to == "*" || to == namespace || (to == "." && own == namespace);
+        to.is_empty() || to.iter().any(is)
     }
 
     /// `VirtualService default/helloworld`.
     pub fn title(&self) -> String {
         format!("{} {}", S::KIND, self.meta.key)
+    }
+}
+
+impl Rule<VirtualServiceSpec> {
+    /// The VirtualService that a rule of this one delegates to.
+    pub fn delegate(&self, to: &Delegate) -> Key {
+        match to.namespace.as_str() {
+            "" => Key::new(&self.meta.key.namespace, &to.name),
+            namespace => Key::new(namespace, &to.name),
+        }
     }
 }
 
@@ -221,6 +216,10 @@ impl<S: RuleSpec> Rules<S> {
         rule.hosts.into_iter().collect()
     }
 
+    pub(super) fn get(&self, key: &Key) -> Option<&Rule<S>> {
+        self.objects.get(key)
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = &Rule<S>> {
         self.objects.values()
     }
@@ -246,5 +245,19 @@ impl<S: RuleSpec> Rules<S> {
             rules.extend(alike.into_iter().filter(|rule| seen.insert(&rule.meta.key)));
         }
         rules.into_iter()
+    }
+}
+
+impl Rules<VirtualServiceSpec> {
+    /// The hosts of those that delegate to this one.
+    pub(super) fn delegating_to(&self, key: &Key) -> BTreeSet<String> {
+        let delegates = |rule: &&Rule<VirtualServiceSpec>| {
+            let mut named = rule.spec.http.iter().filter_map(|http| http.delegate.as_ref());
+            named.any(|named| rule.delegate(named) == *key)
+        };
+        self.all()
+            .filter(delegates)
+            .flat_map(|rule| rule.hosts.clone())
+            .collect()
     }
 }
