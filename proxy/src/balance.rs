@@ -32,10 +32,10 @@ pub use hash::Hashed;
 pub use limits::{Limit, Limits, Overflow, Permit};
 pub use locality::Place;
 pub use outlier::Outcome;
+pub(crate) use shared::Shared;
 
 use choice::{Choice, How, Lot};
 use hash::HashBy;
-use shared::Shared;
 use warmup::Warmup;
 
 /// How long a request or a new connection is held for the control plane to say where it may go.
@@ -295,7 +295,7 @@ impl Cluster {
     /// Closes connections that have been idle for too long, and forgets what was dialled and is not any more.
     pub fn sweep(&self) {
         for endpoint in self.endpoints().iter().flat_map(|all| all.iter()) {
-            endpoint.pool.sweep();
+            endpoint.sweep();
         }
         if let Source::Original(dialled) = &self.source {
             lock(dialled).retain(|endpoint| Arc::strong_count(endpoint) > 1 || !endpoint.pool.is_empty());

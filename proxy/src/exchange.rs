@@ -22,6 +22,8 @@ use crate::body::Body;
 pub(crate) mod target;
 mod tls;
 
+pub(crate) use tls::Anyone;
+
 /// Requests that are sent at most for one answer, redirects included; the same number in the kubelet and in Go.
 const REQUESTS: usize = 10;
 

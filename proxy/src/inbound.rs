@@ -80,7 +80,7 @@ impl Application {
     /// Closes connections that have been idle for too long.
     pub fn sweep(&self) {
         for endpoint in self.0.lock().unwrap_or_else(PoisonError::into_inner).values() {
-            endpoint.pool.sweep();
+            endpoint.sweep();
         }
     }
 }

@@ -3,25 +3,31 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, Version};
+use http::{Request, Response, Version, uri};
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::TrySendError;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
 
 use crate::balance::{Endpoint, InFlight, Limit, Outcome, Overflow, Permit};
 use crate::body::Body;
 
+mod gate;
+mod http1;
 mod http2;
+mod opaque;
 mod outcome;
+mod settings;
+mod stream;
+mod tls;
 
-/// How long an idle HTTP/1.1 connection is kept: below the keep-alive of common servers (5 s and more), so that
-/// it is this end that closes it and no request meets a connection that the server is just closing.
-const HTTP1_IDLE: Duration = Duration::from_secs(3);
+pub(crate) use opaque::open;
+pub(crate) use settings::Settings;
+
+use gate::Gate;
+
 /// How long a connection may take to be established; Istio's default.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// HTTP/2 flow control, in bytes: what one stream and all of a connection's may have on the way.
@@ -33,14 +39,9 @@ pub(crate) const MAX_HEADERS: u32 = 60 << 10;
 /// The connections to one endpoint.
 #[derive(Debug, Default)]
 pub struct Pool {
-    http1: Mutex<Vec<Idle>>,
+    http1: http1::Connections,
     http2: http2::Connections,
-}
-
-#[derive(Debug)]
-struct Idle {
-    sender: http1::SendRequest<Body>,
-    since: Instant,
+    gate: Arc<Gate>,
 }
 
 /// Held while a response is on its way; [`Lease::finish`] makes its connection usable again.
@@ -55,7 +56,7 @@ pub(crate) struct Lease {
 #[derive(Debug)]
 enum Hold {
     /// The whole connection.
-    Http1(http1::SendRequest<Body>),
+    Http1(http1::Connection),
     /// One stream of it.
     Http2(#[expect(dead_code, reason = "counted until it is dropped")] http2::Stream),
 }
@@ -81,6 +82,24 @@ pub enum SendError {
     /// The DestinationRule allows no more at a time: 503 with `x-envoy-overloaded`, flag UO.
     #[error(transparent)]
     Overflow(Overflow),
+}
+
+/// Why a request got no connection.
+#[derive(Debug, thiserror::Error)]
+enum NoConnection {
+    #[error(transparent)]
+    Failed(#[from] io::Error),
+    #[error(transparent)]
+    Overflow(#[from] Overflow),
+}
+
+impl NoConnection {
+    fn hand_back(self, request: Request<Body>) -> SendError {
+        match self {
+            Self::Failed(error) => SendError::Connect(error, Box::new(request)),
+            Self::Overflow(overflow) => SendError::Overflow(overflow),
+        }
+    }
 }
 
 /// Sends a request on a kept connection, or on a new one, and gives the response as soon as its head is here.
@@ -113,38 +132,46 @@ async fn send_http1(
     request: Request<Body>,
     fresh: bool,
 ) -> Result<Response<Body>, SendError> {
-    let permit = endpoint
-        .shared
-        .take(Limit::Requests)
-        .map_err(SendError::Overflow)?;
     let in_flight = endpoint.begin();
-    let (mut sender, reused) = match endpoint.pool.take().filter(|_| !fresh) {
-        Some(sender) => (sender, true),
-        None => match connect_http1(endpoint.address).await {
-            Ok(sender) => (sender, false),
-            Err(error) => return Err(SendError::Connect(error, Box::new(request))),
-        },
+    let pool = &endpoint.pool;
+    let (mut connection, reused) = match pool.http1.take(endpoint, &pool.gate, fresh).await {
+        Ok(taken) => taken,
+        Err(error) => return Err(error.hand_back(request)),
     };
-    let outcome = sender.try_send_request(request).await;
+    let permit = match endpoint.shared.take(Limit::Requests) {
+        Ok(permit) => permit,
+        Err(overflow) => {
+            pool.http1.keep(connection, &endpoint.shared.connect, &pool.gate);
+            return Err(SendError::Overflow(overflow));
+        }
+    };
+    let outcome = connection.sender.try_send_request(request).await;
     let lease = Lease {
         endpoint: endpoint.clone(),
-        hold: Hold::Http1(sender),
+        hold: Hold::Http1(connection),
         _in_flight: in_flight,
         _permit: permit,
     };
     answered(outcome, lease, reused)
 }
 
-async fn send_http2(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Result<Response<Body>, SendError> {
+async fn send_http2(
+    endpoint: &Arc<Endpoint>,
+    mut request: Request<Body>,
+) -> Result<Response<Body>, SendError> {
+    let in_flight = endpoint.begin();
+    let pool = &endpoint.pool;
+    let (mut sender, stream, reused) = match pool.http2.share(endpoint, &pool.gate).await {
+        Ok(shared) => shared,
+        Err(error) => return Err(error.hand_back(request)),
+    };
     let permit = endpoint
         .shared
         .take(Limit::Requests)
         .map_err(SendError::Overflow)?;
-    let in_flight = endpoint.begin();
-    let (mut sender, stream, reused) = match endpoint.pool.http2.share(endpoint.address).await {
-        Ok(shared) => shared,
-        Err(error) => return Err(SendError::Connect(error, Box::new(request))),
-    };
+    if endpoint.shared.connect.is_encrypted() {
+        encrypted(&mut request);
+    }
     let outcome = sender.try_send_request(request).await;
     let lease = Lease {
         endpoint: endpoint.clone(),
@@ -153,6 +180,17 @@ async fn send_http2(endpoint: &Arc<Endpoint>, request: Request<Body>) -> Result<
         _permit: permit,
     };
     answered(outcome, lease, reused)
+}
+
+/// The pseudo-header `:scheme` is that of the connection that the request is sent on.
+fn encrypted(request: &mut Request<Body>) {
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    if parts.scheme.is_some() {
+        parts.scheme = Some(uri::Scheme::HTTPS);
+    }
+    if let Ok(uri) = parts.try_into() {
+        *request.uri_mut() = uri;
+    }
 }
 
 /// What came of a request: the response holds the lease until its body has ended, an error lets go of it.
@@ -173,88 +211,50 @@ fn answered(
 }
 
 impl Pool {
-    /// The most recently used connection that is still open.
-    fn take(&self) -> Option<http1::SendRequest<Body>> {
-        loop {
-            let idle = self.idle().pop()?;
-            if idle.since.elapsed() < HTTP1_IDLE && idle.sender.is_ready() {
-                return Some(idle.sender);
-            }
-        }
-    }
-
     /// Closes what has been idle for too long.
-    pub fn sweep(&self) {
-        self.idle()
-            .retain(|idle| idle.since.elapsed() < HTTP1_IDLE && !idle.sender.is_closed());
-        self.http2.sweep();
+    pub(crate) fn sweep(&self, settings: &Settings) {
+        self.http1.sweep(settings);
+        self.http2.sweep(settings);
     }
 
     /// Whether nothing is kept.
-    pub fn is_empty(&self) -> bool {
-        self.idle().is_empty() && self.http2.is_empty()
-    }
-
-    fn keep(&self, sender: http1::SendRequest<Body>) {
-        self.idle().push(Idle {
-            sender,
-            since: Instant::now(),
-        });
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
-        // Nothing panics while it is held; a poisoned list is a list all the same.
-        self.http1.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn is_empty(&self) -> bool {
+        self.http1.is_empty() && self.http2.is_empty()
     }
 }
 
 impl Lease {
     /// The response has ended: the connection can take the next request, as soon as its own request has ended too.
     pub(crate) fn finish(self) {
-        let Hold::Http1(mut sender) = self.hold else {
+        let Hold::Http1(mut connection) = self.hold else {
             return;
         };
-        if sender.is_ready() {
-            self.endpoint.pool.keep(sender);
-        } else if !sender.is_closed() {
-            let endpoint = self.endpoint;
+        let endpoint = self.endpoint;
+        let keep = move |connection, endpoint: &Endpoint| {
+            let pool = &endpoint.pool;
+            pool.http1.keep(connection, &endpoint.shared.connect, &pool.gate);
+        };
+        if connection.sender.is_ready() {
+            keep(connection, &endpoint);
+        } else if !connection.sender.is_closed() {
             tokio::spawn(async move {
-                if sender.ready().await.is_ok() {
-                    endpoint.pool.keep(sender);
+                if connection.sender.ready().await.is_ok() {
+                    keep(connection, &endpoint);
                 }
             });
         }
     }
 }
 
-/// Connects within [`CONNECT_TIMEOUT`].
+/// Connects to where no rule has a say, within [`CONNECT_TIMEOUT`].
 ///
 /// # Errors
 /// What the operating system says, or that it took too long.
 pub(crate) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
-        .await
-        .map_err(|_| {
-            io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("no answer from {address} in {CONNECT_TIMEOUT:?}"),
-            )
-        })??;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-async fn connect_http1(address: SocketAddr) -> io::Result<http1::SendRequest<Body>> {
-    let stream = connect(address).await?;
-    let (sender, connection) = http1::Builder::new()
-        .preserve_header_case(true)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%address, %error, "upstream connection ended");
-        }
-    });
-    Ok(sender)
+    stream::within(address, CONNECT_TIMEOUT, async {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    })
+    .await
 }

@@ -57,8 +57,7 @@ pub async fn balanced(
             })
             .await
     {
-        let _in_flight = endpoint.begin();
-        match pool::connect(endpoint.address).await {
+        match pool::open(&endpoint).await {
             Ok(upstream) => return Ok(copy(stream, upstream).await?),
             Err(error) => last = format!("{}: {error}", endpoint.address),
         }

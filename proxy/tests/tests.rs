@@ -15,9 +15,12 @@ mod tests {
     mod hooks;
     mod http1;
     mod http2;
+    mod limits;
+    mod outliers;
     mod probes;
     mod quit;
     mod routing;
     mod scrapes;
     mod tcp;
+    mod tls;
 }

@@ -96,6 +96,11 @@ impl Endpoint {
         self.shared.observe(self, outcome);
     }
 
+    /// Closes connections that have been idle for too long.
+    pub fn sweep(&self) {
+        self.pool.sweep(&self.shared.connect);
+    }
+
     /// Whether it is ejected for its failures.
     pub fn is_ejected(&self) -> bool {
         self.record.is_out()

@@ -42,12 +42,9 @@ struct Gauge {
     now: AtomicUsize,
 }
 
-/// One of what is limited, for as long as it lives.
+/// One of what is limited, for as long as it lives. What has no limit is not counted.
 #[derive(Debug)]
-pub struct Permit {
-    limits: Arc<Limits>,
-    limit: Limit,
-}
+pub struct Permit(Option<(Arc<Limits>, Limit)>);
 
 impl Limits {
     pub(super) fn new(published: &mesh::ConnectionPool) -> Self {
@@ -69,16 +66,24 @@ impl Limits {
     /// See [`Overflow`].
     pub fn take(self: &Arc<Self>, limit: Limit) -> Result<Permit, Overflow> {
         let gauge = self.gauge(limit);
-        let before = gauge.now.fetch_add(1, Ordering::Relaxed);
-        let permit = Permit {
-            limits: self.clone(),
-            limit,
-        };
-        match gauge.most {
-            // Dropping the permit takes it back.
-            most if most > 0 && before >= most => Err(Overflow { limit, most }),
-            _ => Ok(permit),
+        let most = gauge.most;
+        if most == 0 {
+            return Ok(Permit(None));
         }
+        let before = gauge.now.fetch_add(1, Ordering::Relaxed);
+        let permit = Permit(Some((self.clone(), limit)));
+        // Dropping the permit takes it back.
+        if before >= most {
+            Err(Overflow { limit, most })
+        } else {
+            Ok(permit)
+        }
+    }
+
+    /// One more, whatever the limit.
+    pub(crate) fn force(self: &Arc<Self>, limit: Limit) -> Permit {
+        self.gauge(limit).now.fetch_add(1, Ordering::Relaxed);
+        Permit(Some((self.clone(), limit)))
     }
 
     fn gauge(&self, limit: Limit) -> &Gauge {
@@ -88,7 +93,9 @@ impl Limits {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.limits.gauge(self.limit).now.fetch_sub(1, Ordering::Relaxed);
+        if let Some((limits, limit)) = &self.0 {
+            limits.gauge(*limit).now.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

@@ -10,13 +10,15 @@ use super::counts::Counts;
 use super::endpoint::Endpoint;
 use super::limits::{Limit, Limits, Overflow, Permit};
 use super::outlier::{Detector, Outcome};
+use crate::pool::Settings;
 use crate::protocol::mesh;
 
 /// Belongs to a cluster, and to each of its endpoints.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     name: String,
-    limits: Arc<Limits>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) connect: Settings,
     outlier: Option<Detector>,
     /// An endpoint was ejected since the last choice was made.
     pub(super) stale: AtomicBool,
@@ -29,6 +31,7 @@ impl Shared {
         Self {
             name,
             limits: Arc::new(Limits::new(&connections)),
+            connect: Settings::new(policy),
             outlier: policy.outlier_detection.map(Detector::new),
             stale: AtomicBool::new(false),
             counts,

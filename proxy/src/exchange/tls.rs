@@ -30,7 +30,13 @@ pub(super) fn config() -> Arc<ClientConfig> {
 /// Takes any certificate. The signature made with it is not looked at either: with a certificate that anybody could
 /// have made it would prove nothing, and one of an odd form is not to fail a probe.
 #[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
+pub(crate) struct Anyone(Arc<CryptoProvider>);
+
+impl Anyone {
+    pub(crate) fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self(provider)
+    }
+}
 
 impl ServerCertVerifier for Anyone {
     fn verify_server_cert(

@@ -2,25 +2,25 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, Shared};
+use futures::future::{BoxFuture, Shared as Once};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::time::Instant;
 
-use super::{CONNECTION_WINDOW, MAX_HEADERS, STREAM_WINDOW, connect};
+use super::gate::{Gate, Slot};
+use super::settings::Settings;
+use super::stream::dial;
+use super::tls::Inside;
+use super::{CONNECTION_WINDOW, MAX_HEADERS, NoConnection, STREAM_WINDOW};
+use crate::balance::{Endpoint, Limit, Shared};
 use crate::body::Body;
 
 type Sender = http2::SendRequest<Body>;
-
-/// How long a connection without streams is kept. The server announces when it closes one.
-const IDLE: Duration = Duration::from_secs(60);
-/// How many streams one connection is given, in number: what RFC 9113, section 6.5.2, has servers allow at least.
-/// A stream beyond the server's limit would wait for another to end, and a watch never does.
-const STREAMS: usize = 100;
+/// Being made once for all who wait for it, or made.
+type Made = Once<BoxFuture<'static, Result<Sender, Arc<io::Error>>>>;
 
 /// The connections to one endpoint.
 #[derive(Debug, Default)]
@@ -28,42 +28,80 @@ pub(super) struct Connections(Mutex<Vec<Connection>>);
 
 #[derive(Debug)]
 struct Connection {
-    /// Being made once for all who wait for it, or made.
-    sender: Shared<BoxFuture<'static, Result<Sender, Arc<io::Error>>>>,
+    sender: Made,
     /// Shared with each stream: their number is the count of its clones.
     streams: Arc<()>,
+    made: Instant,
     used: Instant,
+    /// How many it was given.
+    requests: u32,
+    /// It lets go of its place when it is forgotten.
+    _slot: Slot,
 }
 
 /// Held for as long as a stream is open.
 #[derive(Debug)]
-pub(super) struct Stream(#[expect(dead_code, reason = "it counts by being there")] Arc<()>);
+pub(super) struct Stream {
+    counted: Option<Arc<()>>,
+    gate: Arc<Gate>,
+}
 
 impl Connections {
     /// A connection that has room, made if there is none, and whether it was there before.
-    pub(super) async fn share(&self, address: SocketAddr) -> io::Result<(Sender, Stream, bool)> {
-        let (sender, stream) = {
-            let mut all = self.all();
-            all.retain(|connection| !connection.is_over());
-            let room = all.iter().position(|connection| connection.streams() < STREAMS);
-            let at = room.unwrap_or_else(|| {
-                all.push(Connection::new(address));
-                all.len() - 1
-            });
-            all[at].used = Instant::now();
-            (all[at].sender.clone(), Stream(all[at].streams.clone()))
+    pub(super) async fn share(
+        &self,
+        endpoint: &Endpoint,
+        gate: &Arc<Gate>,
+    ) -> Result<(Sender, Stream, bool), NoConnection> {
+        let settings = &endpoint.shared.connect;
+        if let Some((sender, stream)) = self.open(settings, gate)
+            && let Some(Ok(sender)) = sender.peek()
+        {
+            return Ok((sender.clone(), stream, true));
+        }
+        let _pending = endpoint.shared.take(Limit::PendingRequests)?;
+        let (sender, stream) = loop {
+            let freed = gate.freed.notified();
+            tokio::pin!(freed);
+            // From here on nothing that becomes free is missed.
+            freed.as_mut().enable();
+            if let Some(open) = self.open(settings, gate) {
+                break open;
+            }
+            if let Some(slot) = gate.room(&endpoint.shared) {
+                self.all().push(Connection::new(endpoint, slot));
+                continue;
+            }
+            freed.await;
         };
         let reused = sender.peek().is_some();
         match sender.await {
             Ok(sender) => Ok((sender, stream, reused)),
-            Err(error) => Err(io::Error::new(error.kind(), error)),
+            Err(error) => Err(io::Error::new(error.kind(), error).into()),
         }
     }
 
+    /// A stream of a connection that has room for one.
+    fn open(&self, settings: &Settings, gate: &Arc<Gate>) -> Option<(Made, Stream)> {
+        let mut all = self.all();
+        all.retain(|connection| !connection.is_over(settings));
+        let connection = all.iter_mut().find(|one| {
+            one.streams() < settings.streams && !settings.is_spent(one.made.elapsed(), one.requests)
+        })?;
+        connection.used = Instant::now();
+        connection.requests += 1;
+        let stream = Stream {
+            counted: Some(connection.streams.clone()),
+            gate: gate.clone(),
+        };
+        Some((connection.sender.clone(), stream))
+    }
+
     /// Closes what is idle for too long.
-    pub(super) fn sweep(&self) {
+    pub(super) fn sweep(&self, settings: &Settings) {
         self.all().retain(|connection| {
-            !connection.is_over() && (connection.streams() > 0 || connection.used.elapsed() < IDLE)
+            let idle = connection.streams() == 0 && connection.used.elapsed() >= settings.http2_idle;
+            !idle && !connection.is_over(settings)
         });
     }
 
@@ -71,19 +109,24 @@ impl Connections {
         self.all().is_empty()
     }
 
-    fn all(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+    fn all(&self) -> MutexGuard<'_, Vec<Connection>> {
         // Nothing panics while it is held; a poisoned list is a list all the same.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Connection {
-    fn new(address: SocketAddr) -> Self {
-        let sender = async move { handshake(address).await.map_err(Arc::new) };
+    fn new(endpoint: &Endpoint, slot: Slot) -> Self {
+        let (address, shared) = (endpoint.address, endpoint.shared.clone());
+        let sender = async move { handshake(address, &shared).await.map_err(Arc::new) };
+        let now = Instant::now();
         Self {
             sender: sender.boxed().shared(),
             streams: Arc::default(),
-            used: Instant::now(),
+            made: now,
+            used: now,
+            requests: 0,
+            _slot: slot,
         }
     }
 
@@ -91,18 +134,27 @@ impl Connection {
         Arc::strong_count(&self.streams) - 1
     }
 
-    /// It could not be made, or was closed, or the server has announced that it closes it.
-    fn is_over(&self) -> bool {
-        match self.sender.peek() {
-            None => false,
-            Some(Ok(sender)) => sender.is_closed(),
-            Some(Err(_)) => true,
-        }
+    /// It could not be made, or was closed, or the server has announced that it closes it, or it had its share.
+    fn is_over(&self, settings: &Settings) -> bool {
+        let spent = self.streams() == 0 && settings.is_spent(self.made.elapsed(), self.requests);
+        spent
+            || match self.sender.peek() {
+                None => false,
+                Some(Ok(sender)) => sender.is_closed(),
+                Some(Err(_)) => true,
+            }
     }
 }
 
-async fn handshake(address: SocketAddr) -> io::Result<Sender> {
-    let stream = connect(address).await?;
+impl Drop for Stream {
+    fn drop(&mut self) {
+        drop(self.counted.take());
+        self.gate.freed.notify_one();
+    }
+}
+
+async fn handshake(address: SocketAddr, shared: &Shared) -> io::Result<Sender> {
+    let stream = dial(address, &shared.connect, Inside::Http2).await?;
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)

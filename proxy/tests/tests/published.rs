@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use outrigger_proxy::protocol::mesh::string_match::Kind;
 use outrigger_proxy::protocol::mesh::{
     Backend, Endpoint, Endpoints, HeaderMatch, HttpMatch, HttpRoute, Protocol, Service, StringMatch,
+    TrafficPolicy,
 };
 
 pub(crate) fn endpoints(addresses: &[SocketAddr]) -> Endpoints {
@@ -96,4 +97,16 @@ pub(crate) fn undeclared(endpoints: &str) -> Service {
         tcp_backends: vec![to(endpoints, 1)],
         ..default_http(endpoints)
     }
+}
+
+/// A service whose destination has a policy.
+pub(crate) fn under(mut service: Service, policy: TrafficPolicy) -> Service {
+    let routes = service
+        .http_routes
+        .iter_mut()
+        .flat_map(|route| &mut route.backends);
+    for backend in routes.chain(&mut service.tcp_backends) {
+        backend.policy = Some(policy.clone());
+    }
+    service
 }

@@ -65,8 +65,21 @@ where
     A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let rcgen::CertifiedKey { cert, signing_key } =
-        rcgen::generate_simple_self_signed(["somebody.else".into()]).unwrap();
+    let key = rcgen::generate_simple_self_signed(["somebody.else".into()]).unwrap();
+    https_as(key, alpn, answer).await
+}
+
+/// The same with this certificate.
+pub(crate) async fn https_as<A, F>(
+    key: rcgen::CertifiedKey<rcgen::KeyPair>,
+    alpn: &[&str],
+    answer: A,
+) -> SocketAddr
+where
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let rcgen::CertifiedKey { cert, signing_key } = key;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -1,0 +1,125 @@
+//! HTTP/1.1 connections to one endpoint, one request at a time. Belongs to `pool`.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
+
+use super::NoConnection;
+use super::gate::{Gate, Slot};
+use super::settings::Settings;
+use super::stream::{dial, within};
+use super::tls::Inside;
+use crate::balance::{Endpoint, Limit};
+use crate::body::Body;
+
+/// Those that wait for a request; the one that was used last is used next.
+#[derive(Debug, Default)]
+pub(super) struct Connections(Mutex<Vec<Connection>>);
+
+/// One connection, in use or idle.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) sender: http1::SendRequest<Body>,
+    made: Instant,
+    /// Since when it is idle.
+    since: Instant,
+    requests: u32,
+    _slot: Slot,
+}
+
+impl Connections {
+    /// A connection for one request, made if none is idle, and whether it was there before. `fresh` asks for a new
+    /// one: those that are kept have just shown to be closed.
+    pub(super) async fn take(
+        &self,
+        endpoint: &Endpoint,
+        gate: &Arc<Gate>,
+        fresh: bool,
+    ) -> Result<(Connection, bool), NoConnection> {
+        let settings = &endpoint.shared.connect;
+        if let Some(connection) = self.idle(settings, fresh) {
+            return Ok((connection, true));
+        }
+        let _pending = endpoint.shared.take(Limit::PendingRequests)?;
+        loop {
+            let freed = gate.freed.notified();
+            tokio::pin!(freed);
+            // From here on nothing that becomes free is missed.
+            freed.as_mut().enable();
+            if let Some(connection) = self.idle(settings, fresh) {
+                return Ok((connection, true));
+            }
+            if let Some(slot) = gate.room(&endpoint.shared) {
+                return Ok((connect(endpoint, slot).await?, false));
+            }
+            freed.await;
+        }
+    }
+
+    /// The most recently used one that is still open.
+    fn idle(&self, settings: &Settings, fresh: bool) -> Option<Connection> {
+        loop {
+            let idle = self.lock().pop()?;
+            let usable = idle.since.elapsed() < settings.http1_idle && idle.sender.is_ready();
+            if usable && !fresh && !settings.is_spent(idle.made.elapsed(), idle.requests) {
+                return Some(idle);
+            }
+        }
+    }
+
+    /// Keeps it for the next request, unless it had its share.
+    pub(super) fn keep(&self, mut connection: Connection, settings: &Settings, gate: &Gate) {
+        connection.requests += 1;
+        if settings.is_spent(connection.made.elapsed(), connection.requests) {
+            return;
+        }
+        connection.since = Instant::now();
+        self.lock().push(connection);
+        gate.freed.notify_one();
+    }
+
+    /// Closes what has been idle for too long.
+    pub(super) fn sweep(&self, settings: &Settings) {
+        self.lock().retain(|idle| {
+            idle.since.elapsed() < settings.http1_idle
+                && !idle.sender.is_closed()
+                && !settings.is_spent(idle.made.elapsed(), idle.requests)
+        });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {
+        // Nothing panics while it is held; a poisoned list is a list all the same.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn connect(endpoint: &Endpoint, slot: Slot) -> Result<Connection, NoConnection> {
+    let (address, settings) = (endpoint.address, &endpoint.shared.connect);
+    let stream = dial(address, settings, Inside::Http1).await?;
+    let handshake = async {
+        let made = http1::Builder::new()
+            .preserve_header_case(true)
+            .handshake(TokioIo::new(stream));
+        made.await.map_err(std::io::Error::other)
+    };
+    let (sender, connection) = within(address, settings.connect_timeout, handshake).await?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%address, %error, "upstream connection ended");
+        }
+    });
+    let now = Instant::now();
+    Ok(Connection {
+        sender,
+        made: now,
+        since: now,
+        requests: 0,
+        _slot: slot,
+    })
+}
