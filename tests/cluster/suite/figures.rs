@@ -209,3 +209,9 @@ pub(crate) fn memory(namespace: &Namespace, pod: &str, container: &str) -> Resul
         .collect();
     Ok(words.join(", "))
 }
+
+/// The kilobytes of `VmRSS: … kB, …`.
+pub(crate) fn resident(memory: &str) -> Result<u64> {
+    let number = memory.split_whitespace().nth(1).context("VmRSS")?;
+    Ok(number.parse()?)
+}

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::figures::{Times, first_pod, memory};
+use crate::figures::{Times, first_pod, memory, resident};
 use crate::install::{SYSTEM, ca_bundles, outrigger};
 use crate::kubectl::Namespace;
 use crate::security::processes;
@@ -197,10 +197,4 @@ fn affinity(process: u32, cores: &str) -> Result<()> {
         "taskset could not pin process {process} to {cores}"
     );
     Ok(())
-}
-
-/// The kilobytes of `VmRSS: … kB, …`.
-fn resident(memory: &str) -> Result<u64> {
-    let number = memory.split_whitespace().nth(1).context("VmRSS")?;
-    Ok(number.parse()?)
 }

@@ -19,6 +19,7 @@ mod other_webhook;
 mod probes;
 mod programme;
 mod propagation;
+mod protocols;
 mod reinvocation;
 mod restart;
 mod revisions;

@@ -2,8 +2,8 @@
 
 use crate::scene::Scene;
 use crate::{
-    annotations, by_hand, calls, dual_stack, figures, install, load, probes, propagation, reinvocation,
-    restart, revisions, rig, security, sidecars, told, trust, uninstall, walkthrough,
+    annotations, by_hand, calls, dual_stack, figures, install, load, probes, propagation, protocols,
+    reinvocation, restart, revisions, rig, security, sidecars, told, trust, uninstall, walkthrough,
 };
 
 /// A name to choose it by, and what happens in it.
@@ -193,6 +193,22 @@ pub(crate) const ACTS: &[&[Chapter]] = &[
                 security::users,
             ),
         ]),
+        within(
+            &protocols::SCENE,
+            &[
+                ("protocols: PostgreSQL", protocols::postgres),
+                ("protocols: Redis", protocols::redis),
+                ("protocols: nginx and curl", protocols::web),
+                ("protocols: TLS as it is", protocols::tls),
+                ("protocols: gRPC", protocols::grpc),
+                ("protocols: WebSockets", protocols::websocket),
+                ("protocols: a server that speaks first", protocols::mail),
+                (
+                    "protocols: a slow reader costs no memory",
+                    protocols::back_pressure,
+                ),
+            ],
+        ),
         within(
             &dual_stack::SCENE,
             &[("dual stack: IPv6 is captured and routed", dual_stack::ipv6)],
