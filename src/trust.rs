@@ -18,13 +18,14 @@
 //! its reference out and leaves the ConfigMap to the other; when the last goes, the ConfigMaps go.
 //!
 //! # RBAC
-//! For the default revision; a named one has `-NAME` after `outrigger` and `outrigger-sidecar-injector`.
+//! For the default revision; a named one has `-NAME` after `outrigger`, `outrigger-sidecar-injector` and `outrigger-validator`.
 //!
 //! | kind | where | resourceNames | verbs |
 //! |---|---|---|---|
 //! | Secret | Role in the own namespace | `outrigger-ca` | list, watch, update |
 //! | Secret | Role in the own namespace | (a create has no name to restrict) | create |
 //! | MutatingWebhookConfiguration | ClusterRole | `outrigger-sidecar-injector` | list, watch, patch |
+//! | ValidatingWebhookConfiguration | ClusterRole | `outrigger-validator` | list, watch, patch |
 //! | ConfigMap | ClusterRole | `outrigger-ca-root` | list, watch, patch, create |
 //! | ClusterRole | ClusterRole | `outrigger` | get |
 //!
@@ -43,13 +44,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use kube::Client;
+use kube::api::ApiResource;
 use outrigger_certs::{Keyring, Policy, ServingCertificate};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::control::world::World;
-use ca_bundle::Configuration;
+use ca_bundle::{Configuration, Kept};
 pub use names::Names;
 
 /// The value of `app.kubernetes.io/managed-by` on what every revision writes.
@@ -114,7 +119,7 @@ impl fmt::Debug for Settings {
 struct Knowledge {
     /// The keyring that the Secret holds.
     keyring: watch::Sender<Option<Arc<Keyring>>>,
-    /// The webhook configuration as it is.
+    /// The mutating webhook configuration as it is.
     configuration: watch::Sender<Configuration>,
     /// The namespaces that get the trust anchors.
     namespaces: watch::Sender<BTreeSet<String>>,
@@ -188,9 +193,21 @@ impl Trust {
             settings,
             knowledge,
         } = self;
+        let injector = Kept {
+            kind: ApiResource::erase::<MutatingWebhookConfiguration>(&()),
+            name: &settings.names.webhook,
+            known: &knowledge.configuration,
+        };
+        let validator = Kept {
+            kind: ApiResource::erase::<ValidatingWebhookConfiguration>(&()),
+            name: &settings.names.validator,
+            // Nothing waits for it: what cannot be validated is taken as it is.
+            known: &watch::Sender::new(Configuration::Unknown),
+        };
         tokio::try_join!(
             secret::keep(&client, settings, knowledge),
-            ca_bundle::keep(&client, settings, knowledge),
+            ca_bundle::keep(&client, settings, knowledge, &injector),
+            ca_bundle::keep(&client, settings, knowledge, &validator),
             root::keep(&client, settings, knowledge),
             issue::keep(serving, settings, knowledge),
         )?;

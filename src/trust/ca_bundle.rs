@@ -1,26 +1,37 @@
-//! The `caBundle` of every webhook in our MutatingWebhookConfiguration: how the API server learns whom to trust.
-//! The bundle comes from `secret`; `issue` waits until it is here.
+//! The `caBundle` of every webhook in our two configurations, the mutating and the validating: how the API server learns whom
+//! to trust. The bundle comes from `secret`; `issue` waits until the mutating one has it, without which pods would be refused.
 
 use std::pin::pin;
 
 use anyhow::Context;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, TestOperation};
-use k8s_openapi::ByteString;
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use kube::api::PatchParams;
+use kube::api::{ApiResource, DynamicObject, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use outrigger_certs::certificates;
 use rustls::pki_types::CertificateDer;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
 use super::{Knowledge, RETRY, Settings};
 
-/// What is known of the webhook configuration.
+/// One of our configurations.
+pub(super) struct Kept<'a> {
+    /// Its kind.
+    pub(super) kind: ApiResource,
+    /// Its name.
+    pub(super) name: &'a str,
+    /// Who hears of it.
+    pub(super) known: &'a watch::Sender<Configuration>,
+}
+
+/// What is known of a webhook configuration.
 #[derive(Debug)]
 pub(super) enum Configuration {
     /// The API server has not answered yet.
@@ -28,7 +39,7 @@ pub(super) enum Configuration {
     /// There is none, so that nobody calls the webhook.
     Absent,
     /// It is this one.
-    Present(Box<MutatingWebhookConfiguration>),
+    Present(Box<DynamicObject>),
 }
 
 impl Configuration {
@@ -37,12 +48,8 @@ impl Configuration {
         match self {
             Self::Unknown => false,
             Self::Absent => true,
-            Self::Present(configuration) => configuration.webhooks.iter().flatten().all(|webhook| {
-                let bundle = webhook
-                    .client_config
-                    .ca_bundle
-                    .as_ref()
-                    .map(|bundle| String::from_utf8_lossy(&bundle.0));
+            Self::Present(configuration) => webhooks(configuration).iter().all(|webhook| {
+                let bundle = bundle(webhook).map(|bundle| String::from_utf8_lossy(&bundle).into_owned());
                 let trusted = bundle
                     .and_then(|bundle| certificates(&bundle).ok())
                     .unwrap_or_default();
@@ -52,11 +59,29 @@ impl Configuration {
     }
 }
 
-/// Watches the configuration and repairs its `caBundle`s, whoever changed them: at once if somebody has removed the signer;
+fn webhooks(configuration: &DynamicObject) -> &[Value] {
+    configuration.data["webhooks"]
+        .as_array()
+        .map_or(&[], Vec::as_slice)
+}
+
+fn bundle(webhook: &Value) -> Option<Vec<u8>> {
+    STANDARD
+        .decode(webhook["clientConfig"]["caBundle"].as_str()?)
+        .ok()
+}
+
+/// Watches a configuration and repairs its `caBundle`s, whoever changed them: at once if somebody has removed the signer;
 /// at the next look if the signer is there, because then it may be the bundle of a replica that already knows more.
-pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowledge) -> anyhow::Result<()> {
-    let name = settings.names.webhook.as_str();
-    let api: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+pub(super) async fn keep(
+    client: &Client,
+    settings: &Settings,
+    knowledge: &Knowledge,
+    kept: &Kept<'_>,
+) -> anyhow::Result<()> {
+    let Kept { kind, name, known } = kept;
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), kind);
+    let kind = kind.kind.as_str();
     let mut configurations = pin!(watcher::watch_object(api.clone(), name).default_backoff());
     let mut keyring = knowledge.keyring.subscribe();
     let mut tick = tokio::time::interval(settings.check_interval);
@@ -66,11 +91,11 @@ pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowl
             event = configurations.next() => match event.context("the watch of the webhook configuration ended")? {
                 Ok(found) => {
                     let found = found.map_or(Configuration::Absent, |found| Configuration::Present(Box::new(found)));
-                    knowledge.configuration.send_replace(found);
+                    known.send_replace(found);
                     false
                 }
                 Err(error) => {
-                    warn!(name, %error, "cannot watch the MutatingWebhookConfiguration");
+                    warn!(kind, name, %error, "cannot watch the webhook configuration");
                     continue;
                 }
             },
@@ -80,7 +105,7 @@ pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowl
         let Some(keyring) = keyring.borrow_and_update().clone() else {
             continue;
         };
-        let patch = match &*knowledge.configuration.borrow() {
+        let patch = match &*known.borrow() {
             known if !looks && known.trusts(keyring.signer().certificate()) => None,
             Configuration::Present(configuration) => patch(configuration, &keyring.bundle()),
             Configuration::Unknown | Configuration::Absent => None,
@@ -94,9 +119,9 @@ pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowl
             .patch(name, &parameters, &kube::api::Patch::Json::<()>(patch))
             .await
         {
-            Ok(_) => info!(name, "wrote the caBundle of the MutatingWebhookConfiguration"),
+            Ok(_) => info!(kind, name, "wrote the caBundle of the webhook configuration"),
             Err(error) => {
-                warn!(name, %error, "cannot write the caBundle of the MutatingWebhookConfiguration");
+                warn!(kind, name, %error, "cannot write the caBundle of the webhook configuration");
                 tick.reset_after(RETRY);
             }
         }
@@ -108,15 +133,10 @@ pub(super) async fn keep(client: &Client, settings: &Settings, knowledge: &Knowl
 /// A JSON patch and not server-side apply, because an apply to a configuration or a webhook that was just deleted would
 /// create it anew, empty; a patch fails. Webhooks have no address but their index, so a test of the name comes first and
 /// refuses the patch if somebody has reordered them.
-fn patch(configuration: &MutatingWebhookConfiguration, bundle: &str) -> Option<Patch> {
+fn patch(configuration: &DynamicObject, wanted: &str) -> Option<Patch> {
     let mut operations = Vec::new();
-    for (index, webhook) in configuration.webhooks.iter().flatten().enumerate() {
-        if webhook
-            .client_config
-            .ca_bundle
-            .as_ref()
-            .is_some_and(|carried| carried.0 == bundle.as_bytes())
-        {
+    for (index, webhook) in webhooks(configuration).iter().enumerate() {
+        if bundle(webhook).is_some_and(|carried| carried == wanted.as_bytes()) {
             continue;
         }
         let at = |path: &[&str]| {
@@ -125,11 +145,11 @@ fn patch(configuration: &MutatingWebhookConfiguration, bundle: &str) -> Option<P
         };
         operations.push(PatchOperation::Test(TestOperation {
             path: at(&["name"]),
-            value: json!(webhook.name),
+            value: webhook["name"].clone(),
         }));
         operations.push(PatchOperation::Add(AddOperation {
             path: at(&["clientConfig", "caBundle"]),
-            value: json!(ByteString(bundle.as_bytes().to_vec())),
+            value: STANDARD.encode(wanted).into(),
         }));
     }
     (!operations.is_empty()).then_some(Patch(operations))
@@ -139,25 +159,19 @@ fn patch(configuration: &MutatingWebhookConfiguration, bundle: &str) -> Option<P
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
+    use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
     use outrigger_certs::Authority;
 
     use super::*;
 
     /// Webhooks a, b, ... with these bundles.
-    fn configuration(bundles: &[Option<&str>]) -> MutatingWebhookConfiguration {
+    fn configuration(bundles: &[Option<&str>]) -> DynamicObject {
         let webhooks = bundles.iter().zip('a'..).map(|(bundle, name)| {
-            let mut webhook = MutatingWebhook {
-                name: name.to_string(),
-                ..MutatingWebhook::default()
-            };
-            webhook.client_config.ca_bundle = bundle.map(|bundle| ByteString(bundle.into()));
-            webhook
+            json!({"name": name, "clientConfig": {"caBundle": bundle.map(|bundle| STANDARD.encode(bundle))}})
         });
-        MutatingWebhookConfiguration {
-            webhooks: Some(webhooks.collect()),
-            ..Default::default()
-        }
+        let kind = ApiResource::erase::<MutatingWebhookConfiguration>(&());
+        let webhooks: Vec<_> = webhooks.collect();
+        DynamicObject::new("ours", &kind).data(json!({"webhooks": webhooks}))
     }
 
     #[test]

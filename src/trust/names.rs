@@ -11,6 +11,8 @@ pub struct Names {
     pub installation: String,
     /// The MutatingWebhookConfiguration.
     pub webhook: String,
+    /// The ValidatingWebhookConfiguration.
+    pub validator: String,
 }
 
 impl Names {
@@ -23,6 +25,7 @@ impl Names {
         Self {
             installation: format!("{DEFAULT}{suffix}"),
             webhook: format!("outrigger-sidecar-injector{suffix}"),
+            validator: format!("outrigger-validator{suffix}"),
         }
     }
 
@@ -38,15 +41,11 @@ mod tests {
 
     #[test]
     fn only_a_named_revision_is_in_the_names() {
-        for (revision, installation, webhook) in [
-            ("outrigger", "outrigger", "outrigger-sidecar-injector"),
-            ("canary", "outrigger-canary", "outrigger-sidecar-injector-canary"),
-        ] {
+        for (revision, suffix) in [("outrigger", ""), ("canary", "-canary")] {
             let names = Names::of(revision);
-            assert_eq!(
-                (names.installation.as_str(), names.webhook.as_str()),
-                (installation, webhook)
-            );
+            assert_eq!(names.installation, format!("outrigger{suffix}"));
+            assert_eq!(names.webhook, format!("outrigger-sidecar-injector{suffix}"));
+            assert_eq!(names.validator, format!("outrigger-validator{suffix}"));
         }
     }
 }

@@ -30,6 +30,14 @@ fn configuration_of(names: &Names) -> Key {
     key("mutatingwebhookconfigurations", "", &names.webhook)
 }
 
+fn validator() -> Key {
+    key(
+        "validatingwebhookconfigurations",
+        "",
+        &Names::of("outrigger").validator,
+    )
+}
+
 fn secret() -> Key {
     key("secrets", "outrigger-system", "outrigger-ca")
 }
@@ -221,6 +229,10 @@ async fn what_others_change_is_repaired() {
     };
     let repaired = server.wait_for(&configuration(), all_have).await;
     assert_eq!(text(&repaired["webhooks"][1]["clientConfig"]["caBundle"]), bundle);
+    // Readiness does not wait for this one, which may come later.
+    server.put(validator(), json!({"webhooks": [webhook("rules.outrigger.dev")]}));
+    let written = server.wait_for(&validator(), all_have).await;
+    assert_eq!(text(&written["webhooks"][0]["clientConfig"]["caBundle"]), bundle);
 
     let kept = server.get(&secret()).unwrap()["data"].clone();
     server.delete(&secret());

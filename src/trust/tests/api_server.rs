@@ -19,12 +19,17 @@ use super::Names;
 
 /// Resource, name and verbs of everything that a revision is allowed.
 fn is_allowed(names: &Names, resource: &str, name: &str, verb: &str) -> bool {
-    let rules: [(&str, &str, &[&str]); 5] = [
+    let rules: [(&str, &str, &[&str]); 6] = [
         ("secrets", "outrigger-ca", &["list", "watch", "update"]),
         ("secrets", "", &["create"]),
         (
             "mutatingwebhookconfigurations",
             &names.webhook,
+            &["list", "watch", "patch"],
+        ),
+        (
+            "validatingwebhookconfigurations",
+            &names.validator,
             &["list", "watch", "patch"],
         ),
         (
