@@ -1,10 +1,11 @@
-//! The admission webhook: AdmissionReview in, AdmissionReview out, over the router that `serve` puts on HTTPS.
-//! Before it: `serve`. After it: `webhook::review` (what was asked), then `inject` (the answer).
+//! The admission webhooks: AdmissionReview in, AdmissionReview out, over the router that `serve` puts on HTTPS.
+//! Before it: `serve`. After it: `webhook::review` (what was asked), then `inject` for pods and `validate` for rules.
 
 mod deadline;
 mod events;
 mod metrics;
 mod review;
+mod validate;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -47,13 +48,15 @@ pub struct Webhook {
     pub events: Events,
 }
 
-/// `POST /inject` takes AdmissionReviews (admission.k8s.io/v1), `GET /healthz` says that the process is alive.
+/// `POST /inject` takes AdmissionReviews (admission.k8s.io/v1) of pods, `POST /validate` those of rules, `GET /healthz` says that
+/// the process is alive.
 ///
 /// A request that is no AdmissionReview is answered with 4xx and a sentence; one that is always gets an AdmissionReview
 /// with its uid.
 pub fn router(webhook: Webhook) -> Router {
     let routes = Router::new()
         .route("/inject", post(answer))
+        .route("/validate", post(validate::answer))
         .route("/healthz", get(async || "ok\n"))
         .with_state(webhook.clone());
     answer_panics(routes, webhook.metrics)
@@ -87,18 +90,25 @@ async fn answer(State(webhook): State<Webhook>, request: Request) -> Response {
     let start = Instant::now();
     webhook.metrics.requested();
     let response = match read(request, start).await {
-        Ok((review, deadline)) => {
-            let answer = decide(&webhook, &review, deadline).await;
-            ([(header::CONTENT_TYPE, "application/json")], answer).into_response()
-        }
+        Ok((review, deadline)) => json(decide(&webhook, &review, deadline).await),
         Err(error) => {
             webhook.metrics.failed(error.reason);
-            tracing::warn!(reason = error.reason, status = %error.status, "{}", error.message);
-            (error.status, error.message + "\n").into_response()
+            error.into_response()
         }
     };
     webhook.metrics.took(start.elapsed());
     response
+}
+
+fn json(answer: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], answer).into_response()
+}
+
+impl IntoResponse for Unanswerable {
+    fn into_response(self) -> Response {
+        tracing::warn!(reason = self.reason, status = %self.status, "{}", self.message);
+        (self.status, self.message + "\n").into_response()
+    }
 }
 
 async fn read(request: Request, start: Instant) -> Result<(Review, Instant), Unanswerable> {
@@ -173,7 +183,7 @@ async fn decide(webhook: &Webhook, review: &Review, deadline: Instant) -> Vec<u8
         let message = format!("the injector does not know the namespace {namespace} yet; try again");
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "namespace_unknown", message);
     };
-    let injection = match inject::inject(review.pod(), &(&home).into(), &webhook.settings) {
+    let injection = match inject::inject(review.object(), &(&home).into(), &webhook.settings) {
         Ok(injection) => injection,
         Err(refusal) => {
             tell(webhook, review, &refusal.to_string());
@@ -211,7 +221,9 @@ async fn decide(webhook: &Webhook, review: &Review, deadline: Instant) -> Vec<u8
 /// Tells the pod's owner, who may not be the one that reads the answer. A dry run leaves no trace.
 fn tell(webhook: &Webhook, review: &Review, why: &str) {
     if !review.is_dry_run() {
-        webhook.events.not_injected(review.namespace(), review.pod(), why);
+        webhook
+            .events
+            .not_injected(review.namespace(), review.object(), why);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The webhook over its router: every request gets an answer, and what is wrong is named.
 
 mod answers;
+mod rules;
 
 use std::sync::Arc;
 
@@ -50,13 +51,21 @@ impl Injector {
     }
 
     async fn post(&self, body: impl Into<Body>) -> (StatusCode, String) {
-        let request = Request::post("/inject?timeout=5s").header("content-type", "application/json");
+        self.post_to("/inject", body).await
+    }
+
+    async fn post_to(&self, path: &str, body: impl Into<Body>) -> (StatusCode, String) {
+        let request = Request::post(format!("{path}?timeout=5s")).header("content-type", "application/json");
         self.send(request.body(body.into()).expect("a request")).await
     }
 
-    /// Sends a review, which must be answered by one with its uid, and returns the response in it.
+    /// Sends a review of a pod, which must be answered by one with its uid, and returns the response in it.
     async fn review(&self, review: &Value) -> Value {
-        let (status, body) = self.post(review.to_string()).await;
+        self.review_at("/inject", review).await
+    }
+
+    async fn review_at(&self, path: &str, review: &Value) -> Value {
+        let (status, body) = self.post_to(path, review.to_string()).await;
         assert_eq!(status, StatusCode::OK, "{body}");
         let answer: Value = serde_json::from_str(&body).expect("JSON");
         assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");

@@ -14,7 +14,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use outrigger_certs::certificates;
 use rustls::pki_types::CertificateDer;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
@@ -161,6 +161,8 @@ mod tests {
 
     use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
     use outrigger_certs::Authority;
+
+    use serde_json::json;
 
     use super::*;
 

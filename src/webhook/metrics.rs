@@ -16,11 +16,18 @@ pub struct Metrics {
     skip: Family<Reason, Counter>,
     failure: Family<Reason, Counter>,
     time: Histogram,
+    valid: Family<Resource, Counter>,
+    invalid: Family<Resource, Counter>,
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Reason {
     reason: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Resource {
+    resource: String,
 }
 
 impl Default for Metrics {
@@ -30,6 +37,8 @@ impl Default for Metrics {
             success: Family::default(),
             skip: Family::default(),
             failure: Family::default(),
+            valid: Family::default(),
+            invalid: Family::default(),
             // 50 µs, for a pod that is left alone, to 6.5 s, for one whose namespace was long in coming.
             time: Histogram::new(exponential_buckets(0.000_05, 2.0, 18)),
         }
@@ -57,6 +66,16 @@ impl Metrics {
             "Requests that were refused, by what was wrong",
             &self.failure,
         );
+        registry.register(
+            "galley_validation_passed",
+            "Rules that were written, by kind",
+            self.valid.clone(),
+        );
+        registry.register(
+            "galley_validation_failed",
+            "Rules that were refused, by kind",
+            self.invalid.clone(),
+        );
         let requests = self.requests.clone();
         registry.register("sidecar_injection_requests", "Requests for injection", requests);
         let time = self.time.clone();
@@ -81,6 +100,12 @@ impl Metrics {
 
     pub(super) fn failed(&self, reason: &'static str) {
         self.failure.get_or_create(&Reason { reason }).inc();
+    }
+
+    pub(super) fn validated(&self, kind: &str, passed: bool) {
+        let family = if passed { &self.valid } else { &self.invalid };
+        let resource = kind.to_owned();
+        family.get_or_create(&Resource { resource }).inc();
     }
 
     pub(super) fn took(&self, time: Duration) {

@@ -1,5 +1,5 @@
 //! AdmissionReview (admission.k8s.io/v1) over raw JSON: what was asked, and the answers that carry its uid.
-//! Before it: the body that `webhook` read. After it: `inject`.
+//! Before it: the body that `webhook` read. After it: `inject`, or `validate`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -77,7 +77,7 @@ impl Review {
         self.namespace.as_str().unwrap_or_default()
     }
 
-    /// The pod's name, or what the API server will make one from.
+    /// The object's name, or what the API server will make one from.
     pub(super) fn name(&self) -> &str {
         let metadata = &self.object["metadata"];
         let names = [&metadata["name"], &metadata["generateName"], &self.name];
@@ -85,8 +85,15 @@ impl Review {
         names.find(|name| !name.is_empty()).unwrap_or("(no name)")
     }
 
-    pub(super) fn pod(&self) -> &Value {
+    /// The object that is to be, null if it is to go.
+    pub(super) fn object(&self) -> &Value {
         &self.object
+    }
+
+    /// What kind of object of an API group this is about, if it is about one of that group.
+    pub(super) fn kind_of(&self, group: &str) -> Option<&str> {
+        let (kind, found) = (&self.kind["kind"], &self.kind["group"]);
+        kind.as_str().filter(|_| found == group)
     }
 
     /// The body of the answer.
@@ -102,7 +109,7 @@ impl Review {
         })
     }
 
-    /// The body of the answer; the API server hands `message` to whoever created the pod, with this HTTP status.
+    /// The body of the answer; the API server hands `message` to whoever wrote the object, with this HTTP status.
     pub(super) fn refuse(&self, code: StatusCode, message: &str) -> Vec<u8> {
         let reason = match code {
             StatusCode::BAD_REQUEST => "BadRequest",

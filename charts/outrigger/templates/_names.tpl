@@ -8,6 +8,11 @@ outrigger{{ with .Values.revision }}-{{ . }}{{ end }}
 sidecar-injector{{ with .Values.revision }}-{{ . }}{{ end }}
 {{- end }}
 
+{{/* The validating webhook configuration's name after `outrigger-`, and the end of its webhook's name. */}}
+{{- define "outrigger.validator" -}}
+validator{{ with .Values.revision }}-{{ . }}{{ end }}
+{{- end }}
+
 {{/* The value of the label istio.io/rev. */}}
 {{- define "outrigger.revision" -}}
 {{- if eq .Values.revision "outrigger" }}
