@@ -5,6 +5,8 @@ mod crds;
 mod destination_rule;
 mod duration;
 pub mod names;
+mod service_entry;
+mod sidecar;
 mod spec;
 mod virtual_service;
 
@@ -13,6 +15,10 @@ pub use destination_rule::{
     DestinationRule, DestinationRuleSpec, LoadBalancerSettings, SimpleLb, Subset, TrafficPolicy,
 };
 pub use duration::parse_duration;
+pub use service_entry::{
+    EntryPort, Location, Resolution, ServiceEntry, ServiceEntrySpec, WorkloadEntry, WorkloadSelector,
+};
+pub use sidecar::{EgressListener, EgressPort, OutboundMode, OutboundTrafficPolicy, Sidecar, SidecarSpec};
 pub use spec::{Findings, InvalidField, Unsupported, read, read_spec};
 pub(crate) use virtual_service::is_for_mesh;
 pub use virtual_service::{

@@ -31,9 +31,11 @@ use namespaces::{Labelled, Namespaces};
 use report::{Pod, Report};
 use verdict::Verdict;
 
-const CUSTOM_RESOURCES: [&str; 2] = [
+const CUSTOM_RESOURCES: [&str; 4] = [
     "virtualservices.networking.istio.io",
     "destinationrules.networking.istio.io",
+    "serviceentries.networking.istio.io",
+    "sidecars.networking.istio.io",
 ];
 
 /// What to check.

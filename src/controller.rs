@@ -91,10 +91,9 @@ pub async fn run(args: ControllerArgs, terminate: CancellationToken) -> anyhow::
     );
     let shutdown = CancellationToken::new();
     let mut registry = Registry::default();
-    let (feed, events, reader) = Feed::new(World::new(
-        settings.cluster_domain.clone(),
-        settings.mesh_ranges.clone(),
-    ));
+    let mut world = World::new(settings.cluster_domain.clone(), settings.mesh_ranges.clone());
+    world.root_namespace.clone_from(&args.namespace);
+    let (feed, events, reader) = Feed::new(world);
     let trust = Arc::new(Trust::new(trust_settings(&args, &settings)));
     registry.register_collector(Box::new(trust.clone()));
     let tls = Arc::new(outrigger_certs::server_config(trust.serving.clone())?);

@@ -85,6 +85,8 @@ async fn what_is_wrong_is_1_and_listed_on_stdout() {
         "settings",
         "custom_resources",
         "custom_resources",
+        "custom_resources",
+        "custom_resources",
         "control_plane",
         "certificate_authority",
         "webhook_configuration",
@@ -93,7 +95,7 @@ async fn what_is_wrong_is_1_and_listed_on_stdout() {
     assert_eq!(failed, expected, "{report}");
     assert_eq!(
         String::from_utf8_lossy(&output.stderr),
-        "error: 7 checks failed\n"
+        "error: 9 checks failed\n"
     );
 }
 

@@ -6,17 +6,20 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-use super::{DestinationRule, VirtualService};
+use super::{DestinationRule, ServiceEntry, Sidecar, VirtualService};
 
 /// The versions of networking.istio.io that are served, all with the same schema, the stored one first.
 const VERSIONS: [&str; 3] = ["v1", "v1beta1", "v1alpha3"];
 
-/// VirtualService and DestinationRule. Fields that Istio knows and the schema does not are kept, never pruned.
+/// VirtualService, DestinationRule, ServiceEntry and Sidecar. Fields that Istio knows and the schema does not are kept, never pruned.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [VirtualService::crd(), DestinationRule::crd()]
-        .into_iter()
-        .map(serve_all_versions)
-        .collect()
+    let crds = [
+        VirtualService::crd(),
+        DestinationRule::crd(),
+        ServiceEntry::crd(),
+        Sidecar::crd(),
+    ];
+    crds.into_iter().map(serve_all_versions).collect()
 }
 
 /// The same as YAML documents.
@@ -124,7 +127,9 @@ mod tests {
             names,
             [
                 "virtualservices.networking.istio.io",
-                "destinationrules.networking.istio.io"
+                "destinationrules.networking.istio.io",
+                "serviceentries.networking.istio.io",
+                "sidecars.networking.istio.io"
             ]
         );
         for crd in &crds {
@@ -155,7 +160,7 @@ mod tests {
                 "spec".to_owned(),
                 &mut seen,
             );
-            assert!(seen.len() > 3, "{seen:?}");
+            assert!(seen.len() > 2, "{seen:?}");
             for (path, object) in seen {
                 assert_eq!(object.x_kubernetes_preserve_unknown_fields, Some(true), "{path}");
             }

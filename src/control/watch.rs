@@ -1,7 +1,7 @@
 //! Watches the cluster: what the API server says, as events. After: `feed` applies them.
 //!
 //! Needs `list` and `watch`, cluster-wide, on `namespaces`, `pods` and `services` of the core group, `endpointslices` of
-//! `discovery.k8s.io`, and `virtualservices` and `destinationrules` of `networking.istio.io`.
+//! `discovery.k8s.io`, and `virtualservices`, `destinationrules`, `serviceentries` and `sidecars` of `networking.istio.io`.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::world::{Event, Key, Kind, Object, Rule, RuleSpec};
-use crate::api::{DestinationRule, VirtualService};
+use crate::api::{DestinationRule, ServiceEntry, Sidecar, VirtualService};
 
 /// Waiting times between attempts: doubled from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -48,6 +48,8 @@ pub async fn run(
     let slices = watcher(Api::<EndpointSlice>::all(client.clone()), config());
     let virtual_services = istio(ApiResource::erase::<VirtualService>(&()));
     let destination_rules = istio(ApiResource::erase::<DestinationRule>(&()));
+    let service_entries = istio(ApiResource::erase::<ServiceEntry>(&()));
+    let sidecars = istio(ApiResource::erase::<Sidecar>(&()));
     let watching = async {
         tokio::try_join!(
             watch(Kind::Namespace, namespaces, &feed, |object| Some(
@@ -67,6 +69,12 @@ pub async fn run(
             }),
             watch(Kind::DestinationRule, destination_rules, &feed, |object| {
                 rule(&object).map(Object::DestinationRule)
+            }),
+            watch(Kind::ServiceEntry, service_entries, &feed, |object| {
+                rule(&object).map(|rule| Object::ServiceEntry(Box::new(rule)))
+            }),
+            watch(Kind::Sidecar, sidecars, &feed, |object| {
+                rule(&object).map(Object::Sidecar)
             }),
         )
     };

@@ -1,24 +1,31 @@
 //! What the control plane knows of the cluster, indexed for `compile`. Fed by `watch` or `directory` through `feed`, one event at a time.
 
 mod change;
+mod entry;
 mod event;
 mod host;
 mod objects;
 mod rule;
 mod services;
+mod view;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ipnet::IpNet;
 
 pub use change::Change;
 pub use event::{Event, Kind, Object};
+pub(in crate::control) use host::matches;
 pub use objects::{Endpoint, EndpointSlice, Key, Namespace, Pod, Service, ServicePort};
 pub use rule::{Meta, Rule, RuleSpec};
+pub use view::View;
 
-use crate::api::{DestinationRuleSpec, VirtualServiceSpec};
+use crate::api::{DestinationRuleSpec, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec};
 use rule::Rules;
 use services::Services;
+
+/// An ExternalName service may lead to another; more in a row than this lead in a circle.
+const ALIASES: usize = 8;
 
 /// Everything known, shared as a `tokio::sync::watch` channel: writers apply events, readers borrow or wait for a condition.
 #[derive(Debug)]
@@ -27,11 +34,15 @@ pub struct World {
     pub cluster_domain: String,
     /// Where an address of the mesh can be.
     pub mesh_ranges: Vec<IpNet>,
+    /// The namespace whose Sidecar without a selector is for all others: the control plane's own.
+    pub root_namespace: String,
     namespaces: HashMap<String, Namespace>,
     pods: HashMap<Key, Pod>,
     services: Services,
     virtual_services: Rules<VirtualServiceSpec>,
     destination_rules: Rules<DestinationRuleSpec>,
+    service_entries: Rules<ServiceEntrySpec>,
+    sidecars: Rules<SidecarSpec>,
     listed: BTreeSet<Kind>,
     events: u64,
 }
@@ -48,11 +59,14 @@ impl World {
         Self {
             cluster_domain,
             mesh_ranges,
+            root_namespace: "outrigger-system".to_owned(),
             namespaces: HashMap::new(),
             pods: HashMap::new(),
             services: Services::default(),
             virtual_services: Rules::default(),
             destination_rules: Rules::default(),
+            service_entries: Rules::default(),
+            sidecars: Rules::default(),
             listed: BTreeSet::new(),
             events: 0,
         }
@@ -78,14 +92,51 @@ impl World {
         &self.services
     }
 
-    /// The service with this fully qualified name.
+    /// The service that a name means: a Kubernetes Service by its full name, an ExternalName service by that of the service
+    /// that it is an alias of, or the first that ServiceEntries have for it or for a wildcard around it.
     pub fn service_by_host(&self, host: &str) -> Option<&Service> {
-        self.services.get(&host::service(host, &self.cluster_domain)?)
+        let mut host = host;
+        for _ in 0..ALIASES {
+            let own = host::service(host, &self.cluster_domain).and_then(|key| self.services.get(&key));
+            let found = own.or_else(|| self.services.named(host).next());
+            let alias = found.and_then(|service| service.external_name.as_deref());
+            let Some(name) = alias.filter(|name| self.is_service(name)) else {
+                return found;
+            };
+            host = name;
+        }
+        None
     }
 
-    /// The fully qualified name of a service.
+    /// The same for a client of a namespace: of several namespaces' ServiceEntries for a host it means its own, and sees none
+    /// that is not exported to it.
+    pub fn service_for(&self, host: &str, namespace: &str) -> Option<&Service> {
+        let found = self.service_by_host(host)?;
+        if !found.is_entry() {
+            return Some(found);
+        }
+        let host = self.host_of(found);
+        let mut seen: Vec<_> = self.services.with_host(&host).collect();
+        seen.retain(|service| service.is_exported_to(namespace));
+        seen.sort_by_key(|service| service.key.namespace != namespace);
+        seen.first().copied()
+    }
+
+    fn is_service(&self, host: &str) -> bool {
+        let own = host::service(host, &self.cluster_domain);
+        own.is_some_and(|key| self.services.get(&key).is_some()) || self.services.named(host).next().is_some()
+    }
+
+    /// The name that clients know a service by: fully qualified, or the host or wildcard of a ServiceEntry.
     pub fn host_of(&self, service: &Service) -> String {
         host::of(&service.key, &self.cluster_domain)
+    }
+
+    /// What subsets select an endpoint by: the labels of its pod, or those that a ServiceEntry gives it.
+    pub fn labels_of<'a>(&'a self, endpoint: &'a Endpoint) -> Option<&'a BTreeMap<String, String>> {
+        let pod = endpoint.pod.as_ref().and_then(|key| self.pod(key));
+        let entry = endpoint.entry.as_ref().map(|entry| &entry.labels);
+        pod.map(|pod| &pod.labels).or(entry)
     }
 
     /// A host of a rule as a fully qualified name: names without a dot belong to the rule's namespace.
@@ -116,6 +167,16 @@ impl World {
     /// Every DestinationRule, by namespace and name.
     pub fn destination_rules(&self) -> impl Iterator<Item = &Rule<DestinationRuleSpec>> {
         self.destination_rules.all()
+    }
+
+    /// Every ServiceEntry, by namespace and name.
+    pub fn service_entries(&self) -> impl Iterator<Item = &Rule<ServiceEntrySpec>> {
+        self.service_entries.all()
+    }
+
+    /// Every Sidecar, by namespace and name.
+    pub fn sidecars(&self) -> impl Iterator<Item = &Rule<SidecarSpec>> {
+        self.sidecars.all()
     }
 
     /// Whether the contents of every kind are known, so that what is missing is missing indeed.
@@ -174,14 +235,23 @@ impl World {
                 if old == Some(&pod) {
                     return;
                 }
-                if old.is_none_or(|old| old.labels != pod.labels) {
+                let labels = old.is_none_or(|old| old.labels != pod.labels);
+                if labels {
                     self.touch_endpoints_of(&pod.key, change);
                 }
                 change.pods.insert(pod.key.clone());
+                let namespace = pod.key.namespace.clone();
                 self.pods.insert(pod.key.clone(), pod);
+                if labels {
+                    self.select(&namespace, change);
+                }
             }
             Object::Service(service) => self.services.insert(service, &self.cluster_domain, change),
-            Object::EndpointSlice(slice) => self.services.insert_slice(slice, &self.cluster_domain, change),
+            Object::EndpointSlice(slice) => {
+                let namespace = slice.key.namespace.clone();
+                self.services.insert_slice(slice, &self.cluster_domain, change);
+                self.select(&namespace, change);
+            }
             Object::VirtualService(rule) => {
                 let rule = rule.resolved(&self.cluster_domain);
                 if self.virtual_services.get(&rule.meta.key) == Some(&rule) {
@@ -195,6 +265,20 @@ impl World {
                 let hosts = self.destination_rules.insert(rule.resolved(&self.cluster_domain));
                 self.touch_hosts(hosts, change);
             }
+            Object::ServiceEntry(rule) => {
+                let (key, rule) = (rule.meta.key.clone(), rule.with_hosts());
+                if self.service_entries.get(&key) != Some(&rule) {
+                    let hosts = self.service_entries.insert(rule);
+                    self.make_entries(&key.namespace, hosts, change);
+                    change.rules = true;
+                }
+            }
+            Object::Sidecar(rule) => {
+                if self.sidecars.get(&rule.meta.key) != Some(&rule) {
+                    self.sidecars.insert(rule);
+                    (change.views, change.rules) = (true, true);
+                }
+            }
         }
     }
 
@@ -207,10 +291,14 @@ impl World {
                 if self.pods.remove(key).is_some() {
                     self.touch_endpoints_of(key, change);
                     change.pods.insert(key.clone());
+                    self.select(&key.namespace, change);
                 }
             }
             Kind::Service => self.services.remove(key, &self.cluster_domain, change),
-            Kind::EndpointSlice => self.services.remove_slice(key, &self.cluster_domain, change),
+            Kind::EndpointSlice => {
+                self.services.remove_slice(key, &self.cluster_domain, change);
+                self.select(&key.namespace, change);
+            }
             Kind::VirtualService => {
                 let mut hosts = self.virtual_services.remove(key);
                 hosts.extend(self.virtual_services.delegating_to(key));
@@ -219,6 +307,17 @@ impl World {
             Kind::DestinationRule => {
                 let hosts = self.destination_rules.remove(key);
                 self.touch_hosts(hosts, change);
+            }
+            Kind::ServiceEntry => {
+                change.rules |= self.service_entries.get(key).is_some();
+                let hosts = self.service_entries.remove(key);
+                self.make_entries(&key.namespace, hosts, change);
+            }
+            Kind::Sidecar => {
+                if self.sidecars.get(key).is_some() {
+                    self.sidecars.remove(key);
+                    (change.views, change.rules) = (true, true);
+                }
             }
         }
     }
@@ -239,7 +338,87 @@ impl World {
                 .all()
                 .map(|rule| rule.meta.key.clone())
                 .collect(),
+            Kind::ServiceEntry => self
+                .service_entries
+                .all()
+                .map(|rule| rule.meta.key.clone())
+                .collect(),
+            Kind::Sidecar => self.sidecars.all().map(|rule| rule.meta.key.clone()).collect(),
         }
+    }
+
+    /// Makes the services that the ServiceEntries of a namespace have for these hosts what they are now.
+    fn make_entries(&mut self, namespace: &str, hosts: BTreeSet<String>, change: &mut Change) {
+        for host in hosts {
+            let key = host::key(namespace, &host);
+            let mut rules = self.service_entries.naming(&host);
+            rules.retain(|rule| rule.meta.key.namespace == namespace);
+            let service = entry::service(&host, &rules);
+            let slices: Vec<_> = rules
+                .iter()
+                .map(|rule| rule.slice(&host, self.selected(rule)))
+                .collect();
+            let gone: Vec<_> = self
+                .services
+                .slices(&key)
+                .map(|slice| slice.key.clone())
+                .filter(|old| slices.iter().all(|slice| slice.key != *old))
+                .collect();
+            for slice in gone {
+                self.services.remove_slice(&slice, &self.cluster_domain, change);
+            }
+            match service {
+                Some(service) => self.services.insert(service, &self.cluster_domain, change),
+                None => self.services.remove(&key, &self.cluster_domain, change),
+            }
+            for slice in slices {
+                self.services.insert_slice(slice, &self.cluster_domain, change);
+            }
+        }
+    }
+
+    /// Selects the pods of a namespace again for its ServiceEntries that have a selector.
+    fn select(&mut self, namespace: &str, change: &mut Change) {
+        let selecting = self.service_entries.in_namespace(namespace);
+        let selecting = selecting.filter(|rule| rule.spec.workload_selector.is_some());
+        let made: Vec<_> = selecting
+            .flat_map(|rule| {
+                rule.hosts
+                    .iter()
+                    .map(|host| rule.slice(host, self.selected(rule)))
+            })
+            .collect();
+        for slice in made {
+            self.services.insert_slice(slice, &self.cluster_domain, change);
+        }
+    }
+
+    /// The pods that a ServiceEntry's selector means, where their addresses are known: behind a Kubernetes Service.
+    fn selected(&self, rule: &Rule<ServiceEntrySpec>) -> Vec<Endpoint> {
+        let Some(selector) = &rule.spec.workload_selector else {
+            return Vec::new();
+        };
+        let namespace = &rule.meta.key.namespace;
+        let pods = self.pods.values().filter(|pod| pod.key.namespace == *namespace);
+        let pods: BTreeSet<&Key> = pods
+            .filter(|pod| selector.selects(&pod.labels))
+            .map(|pod| &pod.key)
+            .collect();
+        let endpoint = |pod: &Key| {
+            let (addresses, ready) = self.services.addresses_of(pod);
+            addresses.into_iter().map(move |address| (address, ready))
+        };
+        let endpoints = pods
+            .into_iter()
+            .flat_map(|pod| endpoint(pod).map(move |(address, ready)| (pod, address, ready)));
+        endpoints
+            .map(|(pod, address, ready)| Endpoint {
+                addresses: vec![address],
+                ready,
+                pod: Some(pod.clone()),
+                ..Default::default()
+            })
+            .collect()
     }
 
     /// The services whose subsets are chosen by this pod's labels.
@@ -257,9 +436,14 @@ impl World {
                     .services
                     .keys()
                     .map(|key| host::of(key, &self.cluster_domain));
+                let services = services.chain(self.services.hosts().cloned());
                 change
                     .hosts
                     .extend(services.filter(|service| host::matches(&pattern, service)));
+                // Names below the wildcards of ServiceEntries are not among these.
+                if self.services.hosts().any(|host| host::is_wildcard(host)) {
+                    change.hosts.insert(pattern);
+                }
             } else {
                 change.hosts.insert(pattern);
             }

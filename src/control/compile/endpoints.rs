@@ -1,7 +1,7 @@
 //! The ready endpoints of a service's port, or of a subset of them.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use outrigger_proxy::protocol::mesh;
 
@@ -13,40 +13,70 @@ pub fn endpoints(world: &World, name: &str) -> Option<mesh::Endpoints> {
     let service = world.service_by_host(host)?;
     let port = service.port(port)?;
     let selected = |endpoint: &Endpoint| {
-        let pod = endpoint.pod.as_ref().and_then(|key| world.pod(key));
+        let own = world.labels_of(endpoint);
         labels
             .iter()
-            .all(|(label, value)| pod.is_some_and(|pod| pod.labels.get(*label).is_some_and(|v| v == value)))
+            .all(|(label, value)| own.is_some_and(|own| own.get(*label).is_some_and(|v| v == value)))
     };
     let primary = service.addresses.first();
-    let mut addresses = BTreeSet::new();
+    let mut found = BTreeMap::new();
     for slice in world.services().slices(&service.key) {
-        let Some(target) = slice.ports.get(&port.name) else {
-            continue;
-        };
         for endpoint in slice
             .endpoints
             .iter()
             .filter(|endpoint| endpoint.ready && selected(endpoint))
         {
+            let Some(target) = endpoint.port(slice, &port.name) else {
+                continue;
+            };
             // A pod of a dual-stack service is there once per family. What it is dialled by is the service's primary
             // family: an application may well listen on that one alone.
-            let family = endpoint
+            let mut family = endpoint
                 .addresses
                 .iter()
                 .filter(|address| primary.is_none_or(|primary| primary.is_ipv4() == address.is_ipv4()));
             // Kubernetes promises that the addresses of one endpoint are the same; consumers take the first.
-            addresses.extend(family.take(1).map(|address| SocketAddr::new(*address, *target)));
+            let address = match (family.next(), &endpoint.entry) {
+                (Some(address), _) => Address::Ip(*address),
+                (None, Some(entry)) if endpoint.addresses.is_empty() => Address::Name(&entry.address),
+                _ => continue,
+            };
+            found.insert((address, target), published(endpoint, address, target));
         }
     }
-    let endpoints = addresses.into_iter().map(|address| mesh::Endpoint {
-        address: address.ip().to_string(),
-        port: u32::from(address.port()),
-        ..Default::default()
-    });
     Some(mesh::Endpoints {
-        endpoints: endpoints.collect(),
+        endpoints: found.into_values().collect(),
     })
+}
+
+/// Where an endpoint is; addresses sort before names.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Address<'a> {
+    Ip(IpAddr),
+    Name(&'a str),
+}
+
+fn published(endpoint: &Endpoint, address: Address<'_>, port: u16) -> mesh::Endpoint {
+    let entry = endpoint.entry.as_deref();
+    let locality = entry.and_then(|entry| entry.locality.as_deref());
+    mesh::Endpoint {
+        address: match address {
+            Address::Ip(address) => address.to_string(),
+            Address::Name(name) => name.to_owned(),
+        },
+        port: u32::from(port),
+        weight: entry.and_then(|entry| entry.weight).unwrap_or_default(),
+        locality: locality.map(|locality| {
+            let mut parts = locality.splitn(3, '/').map(str::to_owned);
+            let mut part = || parts.next().unwrap_or_default();
+            mesh::Locality {
+                region: part(),
+                zone: part(),
+                subzone: part(),
+            }
+        }),
+        ..Default::default()
+    }
 }
 
 /// The host that a resource name is about.

@@ -5,6 +5,7 @@ mod together;
 
 use std::collections::BTreeSet;
 
+use super::entries;
 use crate::api::Findings;
 use crate::control::world::{Key, Rule, RuleSpec, World};
 
@@ -22,7 +23,7 @@ pub enum Severity {
 pub struct Problem {
     /// For instance `VirtualService default/helloworld`.
     pub object: String,
-    /// `VirtualService` or `DestinationRule`.
+    /// For instance `VirtualService`.
     pub kind: &'static str,
     /// The object's namespace and name.
     pub key: Key,
@@ -46,6 +47,15 @@ pub fn problems(world: &World) -> BTreeSet<Problem> {
         }
     }
     for rule in world.destination_rules() {
+        alone(rule, &mut found);
+    }
+    for rule in world.service_entries() {
+        alone(rule, &mut found);
+        for (field, why) in entries::problems(world, rule) {
+            found.insert(problem(rule, Severity::Warning, field, why));
+        }
+    }
+    for rule in world.sidecars() {
         alone(rule, &mut found);
     }
     found

@@ -20,14 +20,17 @@ pub(super) fn of(port: &ServicePort) -> Protocol {
     }
 }
 
+/// Whether a port is declared to carry TLS that the client begins, so that its SNI names the host.
+pub(super) fn is_tls(port: &ServicePort) -> bool {
+    let declared = port.app_protocol.as_deref().unwrap_or(&port.name);
+    let declared = declared.to_ascii_lowercase();
+    let first = declared.split('-').next().unwrap_or_default();
+    matches!(first, "https" | "tls") || declared == "kubernetes.io/wss"
+}
+
 /// Whether connections may begin with a TLS ClientHello: TLS is declared, or nothing is.
 pub(super) fn may_be_tls(port: &ServicePort) -> bool {
-    let declared = port.app_protocol.as_deref().unwrap_or(&port.name);
-    let declared = declared.split('-').next().unwrap_or_default();
-    ["tls", "https"]
-        .iter()
-        .any(|tls| declared.eq_ignore_ascii_case(tls))
-        || of(port) == Protocol::Unspecified
+    is_tls(port) || of(port) == Protocol::Unspecified
 }
 
 fn named(name: &str) -> Protocol {

@@ -193,8 +193,16 @@ impl Target<'_> {
             None => None,
         };
         let labels = subset.map(|subset| subset.labels.clone()).unwrap_or_default();
+        // Where the client dialled is known to be the service's only if it dialled this one, or if there is nothing else.
+        let original = service.original_destination
+            && subset.is_none()
+            && (service.is_entry() || service.key == self.service.key);
         Ok(mesh::Backend {
-            endpoints: resource_name(&host, port, &labels),
+            endpoints: match original {
+                true => String::new(),
+                false => resource_name(&host, port, &labels),
+            },
+            original_destination: original,
             weight,
             load_balancer: policy.load_balancer(subset).into(),
             unavailable: String::new(),

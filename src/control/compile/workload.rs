@@ -1,13 +1,13 @@
 //! What a proxy is told of its own pod.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use outrigger_proxy::protocol::mesh;
 
-use super::protocol;
+use super::{named, protocol};
 use crate::control::world::{Pod, World};
 
-/// The pod, the mesh's addresses, and what is spoken on the ports on which services reach the pod.
+/// The pod, what it sees of the mesh, and what is spoken on the ports on which services reach the pod.
 pub fn workload(world: &World, pod: &Pod) -> mesh::Workload {
     let mut ports: BTreeMap<u16, mesh::Protocol> = BTreeMap::new();
     for slice in world.services().slices_with(&pod.key) {
@@ -34,12 +34,33 @@ pub fn workload(world: &World, pod: &Pod) -> mesh::Workload {
         port: u32::from(port),
         protocol: protocol.into(),
     });
+    let view = world.view(&pod.key.namespace, &pod.labels);
+    let (mut ranges, mut host_ports) = (world.mesh_ranges.clone(), BTreeSet::new());
+    for service in world.services().outside() {
+        let mut seen = service
+            .ports
+            .iter()
+            .filter(|port| view.sees(service, port.port))
+            .peekable();
+        if seen.peek().is_some() {
+            ranges.extend(&service.ranges);
+        }
+        if named::is_named_only(service) {
+            host_ports.extend(seen.map(|port| u32::from(port.port)));
+        }
+    }
+    let policy = match view.registry_only() {
+        true => mesh::OutboundPolicy::RegistryOnly,
+        false => mesh::OutboundPolicy::AllowAny,
+    };
     mesh::Workload {
         namespace: pod.key.namespace.clone(),
         name: pod.key.name.clone(),
         labels: pod.labels.clone().into_iter().collect(),
         inbound_ports: inbound_ports.collect(),
-        mesh_ranges: world.mesh_ranges.iter().map(ToString::to_string).collect(),
+        mesh_ranges: ranges.iter().map(ToString::to_string).collect(),
+        outbound_policy: policy.into(),
+        host_ports: host_ports.into_iter().collect(),
         ..Default::default()
     }
 }

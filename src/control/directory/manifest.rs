@@ -7,7 +7,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::api::{self, DestinationRuleSpec, InvalidField, VirtualServiceSpec};
+use crate::api::{
+    self, DestinationRuleSpec, InvalidField, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec,
+};
 use crate::control::world::{Object, Rule, RuleSpec};
 
 /// One YAML document of a file.
@@ -135,6 +137,12 @@ impl Document {
             }
             (version, "DestinationRule") if version.starts_with("networking.istio.io/") => {
                 Object::DestinationRule(self.rule::<DestinationRuleSpec>()?)
+            }
+            (version, "ServiceEntry") if version.starts_with("networking.istio.io/") => {
+                Object::ServiceEntry(Box::new(self.rule::<ServiceEntrySpec>()?))
+            }
+            (version, "Sidecar") if version.starts_with("networking.istio.io/") => {
+                Object::Sidecar(self.rule::<SidecarSpec>()?)
             }
             ("", _) => return Err(self.fault::<Value>(&missing("apiVersion"))),
             (_, "") => return Err(self.fault::<Value>(&missing("kind"))),

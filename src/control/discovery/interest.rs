@@ -8,7 +8,7 @@ use outrigger_proxy::protocol::discovery::DeltaDiscoveryRequest;
 use outrigger_proxy::protocol::{ENDPOINTS, SERVICE, WORKLOAD};
 
 use crate::control::compile::host_of_endpoints;
-use crate::control::world::Change;
+use crate::control::world::{Change, matches};
 
 /// More than any application dials; a proxy that asks for more is broken.
 const MOST_NAMES: usize = 20_000;
@@ -111,6 +111,8 @@ impl Interest {
                         .entry(address.ip())
                         .or_default()
                         .insert(name.to_owned());
+                } else if let Some((host, _)) = name.rsplit_once(':') {
+                    self.belongs(name, host);
                 }
             }
             ENDPOINTS => {
@@ -174,25 +176,32 @@ impl Interest {
     /// Makes due what a change touched. The proxy's own pod is the stream's business.
     pub(super) fn touch(&mut self, change: &Change) {
         let mut due = Vec::new();
+        let services = |name: &&Subscription| matches!(name, Subscription::Service(_));
         for host in &change.hosts {
-            let names = self.by_host.get(host).into_iter().flatten();
-            due.extend(
-                names
-                    .filter(|name| matches!(name, Subscription::Service(_)))
-                    .cloned(),
-            );
+            due.extend(self.of_host(host).filter(services).cloned());
         }
         for host in &change.endpoints {
-            let names = self.by_host.get(host).into_iter().flatten();
-            due.extend(
-                names
-                    .filter(|name| matches!(name, Subscription::Endpoints(_)))
-                    .cloned(),
-            );
+            due.extend(self.of_host(host).filter(|name| !services(name)).cloned());
         }
         for address in &change.addresses {
             let names = self.by_address.get(address).into_iter().flatten();
             due.extend(names.cloned().map(Subscription::Service));
+        }
+        for range in &change.ranges {
+            let inside = self
+                .by_address
+                .iter()
+                .filter(|(address, _)| range.contains(*address));
+            due.extend(
+                inside
+                    .flat_map(|(_, names)| names)
+                    .cloned()
+                    .map(Subscription::Service),
+            );
+        }
+        if change.named {
+            due.extend(self.by_host.get("*").into_iter().flatten().cloned());
+            self.touch_type(WORKLOAD);
         }
         for subscription in due {
             let (type_url, name) = match subscription {
@@ -205,6 +214,16 @@ impl Interest {
                 names.due.insert(name);
             }
         }
+    }
+
+    /// What has to do with a host, or with all that a wildcard means.
+    fn of_host(&self, host: &str) -> impl Iterator<Item = &Subscription> {
+        let own = self.by_host.get(host).into_iter().flatten();
+        let below = host.starts_with('*').then(|| {
+            let below = self.by_host.iter().filter(move |(name, _)| matches(host, name));
+            below.flat_map(|(_, names)| names)
+        });
+        own.chain(below.into_iter().flatten())
     }
 
     /// Makes everything of a type due.

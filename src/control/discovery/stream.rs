@@ -131,6 +131,9 @@ impl Stream {
         if change.pods.contains(&self.pod.key) {
             self.own_pod()?;
         }
+        if change.views {
+            self.interest.touch_all();
+        }
         self.interest.touch(change);
         Ok(())
     }
@@ -166,14 +169,11 @@ impl Stream {
             let bytes = match type_url {
                 WORKLOAD => self.workload(&world, &name),
                 SERVICE => {
-                    let service = name
-                        .parse()
-                        .ok()
-                        .and_then(|address| compile::service(&world, &self.client, address));
-                    if let Some(service) = &service {
-                        self.interest.belongs(&name, &service.host);
+                    let answer = compile::resource(&world, &self.client, &name);
+                    for host in answer.iter().flat_map(|answer| &answer.hosts) {
+                        self.interest.belongs(&name, host);
                     }
-                    service.map(|service| service.encode_to_vec())
+                    answer.map(|answer| answer.service.encode_to_vec())
                 }
                 ENDPOINTS => compile::endpoints(&world, &name).map(|endpoints| endpoints.encode_to_vec()),
                 // A proxy newer than this: there is nothing of what it asks for here.

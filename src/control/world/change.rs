@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::Key;
 
 /// What may have a new answer; everything else has the one it had.
@@ -14,6 +16,12 @@ pub struct Change {
     pub endpoints: BTreeSet<String>,
     /// Addresses that may mean another service than before.
     pub addresses: BTreeSet<IpAddr>,
+    /// Ranges whose addresses may mean another service than before.
+    pub ranges: BTreeSet<IpNet>,
+    /// Whether hosts that are known by their names alone, or addresses outside of the mesh's own ranges, came or went.
+    pub named: bool,
+    /// Whether what clients see of all services changed.
+    pub views: bool,
     /// Pods that came, went or changed, or whose own ports are treated in another way.
     pub pods: BTreeSet<Key>,
     /// Whether rules changed, or what rules name: time to look for mistakes in them again.
@@ -28,6 +36,9 @@ impl Change {
         self.hosts.extend(other.hosts);
         self.endpoints.extend(other.endpoints);
         self.addresses.extend(other.addresses);
+        self.ranges.extend(other.ranges);
+        self.named |= other.named;
+        self.views |= other.views;
         self.pods.extend(other.pods);
         self.rules |= other.rules;
         self.listed |= other.listed;

@@ -1,7 +1,7 @@
 //! What `watch` and `directory` say to the world.
 
 use super::{EndpointSlice, Key, Namespace, Pod, Rule, Service};
-use crate::api::{DestinationRuleSpec, VirtualServiceSpec};
+use crate::api::{DestinationRuleSpec, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec};
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -23,19 +23,23 @@ pub enum Kind {
     Pod,
     Service,
     EndpointSlice,
+    ServiceEntry,
     DestinationRule,
     VirtualService,
+    Sidecar,
 }
 
 impl Kind {
     /// Every kind, in an order in which what is named comes before what names it.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Namespace,
         Self::Pod,
         Self::Service,
         Self::EndpointSlice,
+        Self::ServiceEntry,
         Self::DestinationRule,
         Self::VirtualService,
+        Self::Sidecar,
     ];
 }
 
@@ -55,6 +59,8 @@ pub enum Object {
     EndpointSlice(EndpointSlice),
     VirtualService(Rule<VirtualServiceSpec>),
     DestinationRule(Rule<DestinationRuleSpec>),
+    ServiceEntry(Box<Rule<ServiceEntrySpec>>),
+    Sidecar(Rule<SidecarSpec>),
 }
 
 impl Object {
@@ -67,6 +73,8 @@ impl Object {
             Self::EndpointSlice(_) => Kind::EndpointSlice,
             Self::VirtualService(_) => Kind::VirtualService,
             Self::DestinationRule(_) => Kind::DestinationRule,
+            Self::ServiceEntry(_) => Kind::ServiceEntry,
+            Self::Sidecar(_) => Kind::Sidecar,
         }
     }
 
@@ -79,6 +87,8 @@ impl Object {
             Self::EndpointSlice(slice) => slice.key.clone(),
             Self::VirtualService(rule) => rule.meta.key.clone(),
             Self::DestinationRule(rule) => rule.meta.key.clone(),
+            Self::ServiceEntry(rule) => rule.meta.key.clone(),
+            Self::Sidecar(rule) => rule.meta.key.clone(),
         }
     }
 }

@@ -2,9 +2,17 @@
 
 use super::Key;
 
-/// The fully qualified name of a service.
+/// The fully qualified name of a service: of a Kubernetes Service, or the host that a ServiceEntry has for it.
 pub(super) fn of(service: &Key, cluster_domain: &str) -> String {
-    format!("{}.{}.svc.{cluster_domain}", service.name, service.namespace)
+    match service.name.strip_prefix('/') {
+        Some(host) => host.to_owned(),
+        None => format!("{}.{}.svc.{cluster_domain}", service.name, service.namespace),
+    }
+}
+
+/// The key of the service that ServiceEntries of a namespace have for a host. No object of Kubernetes has a slash in its name.
+pub(super) fn key(namespace: &str, host: &str) -> Key {
+    Key::new(namespace, &format!("/{host}"))
 }
 
 /// The service that a fully qualified name means.
@@ -31,7 +39,7 @@ pub(super) fn is_wildcard(host: &str) -> bool {
 }
 
 /// Whether a host or a wildcard (`*`, `*.default.svc.cluster.local`) means this name.
-pub(super) fn matches(pattern: &str, host: &str) -> bool {
+pub(in crate::control) fn matches(pattern: &str, host: &str) -> bool {
     match pattern.strip_prefix('*') {
         Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
         None => pattern == host,

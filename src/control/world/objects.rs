@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use kube::api::ObjectMeta;
+
+use crate::api::WorkloadEntry;
 
 /// Namespace and name of an object; the namespace of what has none is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,15 +86,24 @@ impl From<ObjectMeta> for Pod {
     }
 }
 
-/// A service that clients dial by an address of its own.
+/// A service: Kubernetes' own, or one host of the ServiceEntries of a namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
-    /// Namespace and name.
+    /// Namespace and name; `World::host_of` gives the name that clients know.
     pub key: Key,
     /// Its cluster IPs, the primary one first; none for a headless service.
     pub addresses: Vec<IpAddr>,
+    /// Where else it is dialled: external IPs, and the addresses of a ServiceEntry.
+    pub ranges: Vec<IpNet>,
     /// Its TCP ports.
     pub ports: Vec<ServicePort>,
+    /// Whether connections go to where the client dialled unless a rule leads them elsewhere: a headless service, and a
+    /// ServiceEntry with resolution NONE.
+    pub original_destination: bool,
+    /// The name that it is an alias of: an ExternalName service.
+    pub external_name: Option<String>,
+    /// The namespaces whose clients see it: `*`, `.` (its own), `~` (nobody) or names; none at all: everybody.
+    pub export_to: Vec<String>,
 }
 
 /// A TCP port of a service.
@@ -110,11 +122,38 @@ impl Service {
     pub fn port(&self, port: u16) -> Option<&ServicePort> {
         self.ports.iter().find(|candidate| candidate.port == port)
     }
+
+    /// Whether clients of a namespace see it.
+    pub fn is_exported_to(&self, namespace: &str) -> bool {
+        let own = self.key.namespace == namespace;
+        let mut to = self.export_to.iter();
+        self.export_to.is_empty() || to.any(|to| to == "*" || to == namespace || (to == "." && own))
+    }
+
+    /// Whether a ServiceEntry made it.
+    pub fn is_entry(&self) -> bool {
+        self.key.name.starts_with('/')
+    }
 }
+
+/// Istio's annotation of a Service: the namespaces that see it, by commas.
+const EXPORT_TO: &str = "networking.istio.io/exportTo";
 
 impl From<core::Service> for Service {
     fn from(service: core::Service) -> Self {
         let spec = service.spec.unwrap_or_default();
+        let headless = spec.cluster_ip.as_deref() == Some("None");
+        let external_name = spec
+            .external_name
+            .filter(|_| spec.type_.as_deref() == Some("ExternalName"))
+            .map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+        let external_ips = spec.external_ips.iter().flatten();
+        let export_to = service
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(EXPORT_TO));
+        let export_to = export_to.map(String::as_str).unwrap_or_default().split(',');
         let mut addresses: Vec<IpAddr> = Vec::new();
         for address in spec.cluster_ip.iter().chain(spec.cluster_ips.iter().flatten()) {
             // "None" marks a headless service, and an ExternalName has nothing here.
@@ -137,7 +176,17 @@ impl From<core::Service> for Service {
         Self {
             key: Key::of(&service.metadata),
             addresses,
+            ranges: external_ips
+                .filter_map(|address| address.parse::<IpAddr>().ok())
+                .map(IpNet::from)
+                .collect(),
             ports: ports.collect(),
+            original_destination: headless,
+            external_name,
+            export_to: export_to
+                .map(|to| to.trim().to_owned())
+                .filter(|to| !to.is_empty())
+                .collect(),
         }
     }
 }
@@ -155,15 +204,29 @@ pub struct EndpointSlice {
     pub endpoints: Vec<Endpoint>,
 }
 
-/// A pod behind a service.
+/// A pod behind a service, or what a ServiceEntry has for one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The addresses, all of the slice's family.
+    /// The addresses, all of the slice's family; none if it is known by a name that proxies resolve.
     pub addresses: Vec<IpAddr>,
     /// Whether it wants traffic.
     pub ready: bool,
     /// The pod, if it is one.
     pub pod: Option<Key>,
+    /// The pod's own name below the service's, which StatefulSets give.
+    pub hostname: Option<String>,
+    /// What a ServiceEntry says of it, with ports by the names that the slice has for them: its labels, its weight, where it
+    /// is and, without `addresses`, the name it is known by.
+    pub entry: Option<Box<WorkloadEntry>>,
+}
+
+impl Endpoint {
+    /// The port of the endpoint behind a service's port of this name, in this slice.
+    pub fn port(&self, slice: &EndpointSlice, name: &str) -> Option<u16> {
+        let of_slice = slice.ports.get(name).copied()?;
+        let own = self.entry.as_ref().and_then(|entry| entry.ports.get(name));
+        Some(own.and_then(|own| u16::try_from(*own).ok()).unwrap_or(of_slice))
+    }
 }
 
 impl From<discovery::EndpointSlice> for EndpointSlice {
@@ -198,6 +261,8 @@ impl From<discovery::EndpointSlice> for EndpointSlice {
                         target.name.as_deref().unwrap_or_default(),
                     )
                 }),
+            hostname: endpoint.hostname,
+            entry: None,
         });
         let endpoints = endpoints.collect();
         Self {

@@ -152,6 +152,12 @@ impl<S: RuleSpec> Rule<S> {
         to.is_empty() || to.iter().any(is)
     }
 
+    /// Sorts the oldest first, then by name and namespace, as Istio does.
+    pub(super) fn age(&self) -> (Timestamp, &str, &str) {
+        let Meta { key, created, .. } = &self.meta;
+        (created.unwrap_or(Timestamp::MAX), &key.name, &key.namespace)
+    }
+
     /// `VirtualService default/helloworld`.
     pub fn title(&self) -> String {
         format!("{} {}", S::KIND, self.meta.key)
@@ -224,6 +230,22 @@ impl<S: RuleSpec> Rules<S> {
         self.objects.values()
     }
 
+    /// Those of one namespace, by name.
+    pub(super) fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Rule<S>> {
+        self.objects
+            .range(Key::new(namespace, "")..)
+            .take_while(move |(key, _)| key.namespace == namespace)
+            .map(|(_, rule)| rule)
+    }
+
+    /// Those that name this host or wildcard itself, the oldest first.
+    pub(super) fn naming(&self, host: &str) -> Vec<&Rule<S>> {
+        let keys = self.by_host.get(host).into_iter().flatten();
+        let mut rules: Vec<_> = keys.filter_map(|key| self.objects.get(key)).collect();
+        rules.sort_by(|one, other| one.age().cmp(&other.age()));
+        rules
+    }
+
     /// The rules for a host: its own name before wildcards, longer wildcards before shorter ones, of the same host the
     /// oldest first (then by name and namespace, as Istio does).
     pub(super) fn for_host<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Rule<S>> {
@@ -236,13 +258,9 @@ impl<S: RuleSpec> Rules<S> {
         patterns.sort_by_key(|(pattern, _)| (host::is_wildcard(pattern), Reverse(pattern.len())));
         let mut seen = BTreeSet::new();
         let mut rules = Vec::new();
-        for (_, keys) in patterns {
-            let mut alike: Vec<&Rule<S>> = keys.iter().filter_map(|key| self.objects.get(key)).collect();
-            alike.sort_by_key(|rule| {
-                let Meta { key, created, .. } = &rule.meta;
-                (created.unwrap_or(Timestamp::MAX), &key.name, &key.namespace)
-            });
-            rules.extend(alike.into_iter().filter(|rule| seen.insert(&rule.meta.key)));
+        for (pattern, _) in patterns {
+            let alike = self.naming(pattern).into_iter();
+            rules.extend(alike.filter(|rule| seen.insert(&rule.meta.key)));
         }
         rules.into_iter()
     }

@@ -1,19 +1,28 @@
 //! Services by name and by address, their endpoint slices, and the services that a pod is behind.
 
-use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, SocketAddr};
 
-use super::{Change, EndpointSlice, Key, Service, host};
+use super::{Change, EndpointSlice, Key, Service, ServicePort, entry, host};
 
 /// The part of the world that is about addresses.
 #[derive(Debug, Default)]
 pub(in crate::control) struct Services {
     services: HashMap<Key, Service>,
     by_address: HashMap<IpAddr, Key>,
+    /// Those that ServiceEntries make, by their host or wildcard.
+    by_host: BTreeMap<String, BTreeSet<Key>>,
+    /// Those that have ranges, and the ExternalName services: few.
+    outside: BTreeSet<Key>,
     slices: HashMap<Key, EndpointSlice>,
     slices_by_service: HashMap<Key, BTreeSet<Key>>,
     slices_by_pod: HashMap<Key, BTreeSet<Key>>,
+    slices_by_address: HashMap<IpAddr, BTreeSet<Key>>,
 }
+
+/// A service and the port of it that was dialled.
+pub(in crate::control) type Dialled<'a> = (&'a Service, &'a ServicePort);
 
 impl Services {
     pub(in crate::control) fn get(&self, key: &Key) -> Option<&Service> {
@@ -23,6 +32,74 @@ impl Services {
     /// The service that has this cluster IP.
     pub(in crate::control) fn at(&self, address: IpAddr) -> Option<&Service> {
         self.services.get(self.by_address.get(&address)?)
+    }
+
+    /// The services that a connection to this address may mean, what is most specific first: the one whose cluster IP it is,
+    /// those that have it in their ranges, and the headless ones that have a pod there.
+    pub(in crate::control) fn dialled(&self, address: SocketAddr) -> Vec<Dialled<'_>> {
+        if let Some(service) = self.at(address.ip()) {
+            let port = service.port(address.port());
+            return port.map(|port| (service, port)).into_iter().collect();
+        }
+        let mut found = Vec::new();
+        for service in self.outside() {
+            let inside = service
+                .ranges
+                .iter()
+                .filter(|range| range.contains(&address.ip()));
+            if let Some(range) = inside.max_by_key(|range| range.prefix_len())
+                && let Some(port) = service.port(address.port())
+            {
+                found.push((Reverse(range.prefix_len()), (service, port)));
+            }
+        }
+        found.sort_by_key(|(specific, (service, _))| (*specific, &service.key));
+        let found = found.into_iter().map(|(_, dialled)| dialled);
+        found.chain(self.headless(address)).collect()
+    }
+
+    /// The headless services that have a pod at this address, each with the port that it has there. Nothing translates ports
+    /// on the way to a pod, so that it is the pod's that is dialled; the service's own comes second, as Istio takes it.
+    fn headless(&self, address: SocketAddr) -> impl Iterator<Item = Dialled<'_>> {
+        let slices = self.slices_by_address.get(&address.ip()).into_iter().flatten();
+        let slices = slices.filter_map(|key| self.slices.get(key));
+        let mut found: BTreeMap<&Key, Dialled<'_>> = BTreeMap::new();
+        for slice in slices {
+            let service = self.services.get(&slice.service);
+            let Some(service) = service.filter(|service| service.original_destination) else {
+                continue;
+            };
+            let there = |port: &&ServicePort| slice.ports.get(&port.name) == Some(&address.port());
+            let port = service.ports.iter().find(there).or(service.port(address.port()));
+            if let Some(port) = port {
+                found.entry(&service.key).or_insert((service, port));
+            }
+        }
+        found.into_values()
+    }
+
+    /// The services that ServiceEntries have for exactly this host or wildcard, by namespace.
+    pub(in crate::control) fn with_host(&self, host: &str) -> impl Iterator<Item = &Service> {
+        let keys = self.by_host.get(host).into_iter().flatten();
+        keys.filter_map(|key| self.services.get(key))
+    }
+
+    /// The same for a host: those of its own name, else those of the most specific wildcard.
+    pub(in crate::control) fn named(&self, host: &str) -> impl Iterator<Item = &Service> {
+        let wildcards = self.by_host.range("*".to_owned().."+".to_owned());
+        let wildcards = wildcards.filter(|(pattern, _)| host::matches(pattern, host));
+        let pattern = match self.by_host.get_key_value(host) {
+            Some((own, _)) => Some(own),
+            None => wildcards
+                .map(|(pattern, _)| pattern)
+                .max_by_key(|pattern| pattern.len()),
+        };
+        pattern.into_iter().flat_map(|pattern| self.with_host(pattern))
+    }
+
+    /// The services that are dialled by what the mesh's own ranges do not say: by their names, or by ranges of their own.
+    pub(in crate::control) fn outside(&self) -> impl Iterator<Item = &Service> {
+        self.outside.iter().filter_map(|key| self.services.get(key))
     }
 
     /// The slices of a service, by name.
@@ -43,12 +120,32 @@ impl Services {
             .filter_map(|key| self.slices.get(key))
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.services.keys()
+    /// The addresses of a pod, as Kubernetes' own slices have them, and whether it is ready in one of them.
+    pub(super) fn addresses_of(&self, pod: &Key) -> (BTreeSet<IpAddr>, bool) {
+        let (mut addresses, mut ready) = (BTreeSet::new(), false);
+        for slice in self.slices_with(pod).filter(|slice| !made(&slice.key)) {
+            let own = |endpoint: &&super::Endpoint| endpoint.pod.as_ref() == Some(pod);
+            for endpoint in slice.endpoints.iter().filter(own) {
+                addresses.extend(&endpoint.addresses);
+                ready |= endpoint.ready;
+            }
+        }
+        (addresses, ready)
     }
 
+    /// Of Kubernetes' own services; those that were made of something else go with it.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.services.keys().filter(|key| !made(key))
+    }
+
+    /// Of Kubernetes' own slices.
     pub(super) fn slice_keys(&self) -> impl Iterator<Item = &Key> {
-        self.slices.keys()
+        self.slices.keys().filter(|key| !made(key))
+    }
+
+    /// The hosts of ServiceEntries, wildcards included.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &String> {
+        self.by_host.keys()
     }
 
     /// The services that a pod is behind.
@@ -64,6 +161,16 @@ impl Services {
         for address in &service.addresses {
             self.by_address.insert(*address, service.key.clone());
         }
+        if service.is_entry() {
+            let host = host::of(&service.key, cluster_domain);
+            self.by_host.entry(host).or_default().insert(service.key.clone());
+        }
+        if is_outside(&service) {
+            self.outside.insert(service.key.clone());
+        }
+        if let Some(slice) = entry::alias(&service) {
+            self.insert_slice(slice, cluster_domain, change);
+        }
         self.touch(&service, cluster_domain, change);
         self.services.insert(service.key.clone(), service);
     }
@@ -78,20 +185,39 @@ impl Services {
                 self.by_address.remove(address);
             }
         }
+        self.outside.remove(key);
+        let host = host::of(key, cluster_domain);
+        if let Some(keys) = self.by_host.get_mut(&host) {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.by_host.remove(&host);
+            }
+        }
+        if let Some(slice) = entry::alias(&service) {
+            self.remove_slice(&slice.key, cluster_domain, change);
+        }
         self.touch(&service, cluster_domain, change);
     }
 
     fn touch(&self, service: &Service, cluster_domain: &str, change: &mut Change) {
         let host = host::of(&service.key, cluster_domain);
         change.addresses.extend(&service.addresses);
+        change.ranges.extend(&service.ranges);
+        change.named |= is_outside(service);
         change.endpoints.insert(host.clone());
         change.hosts.insert(host);
         change.rules = true;
-        // Its declared protocols are also how its pods treat what arrives.
         for slice in self.slices(&service.key) {
+            // Its declared protocols are also how its pods treat what arrives.
+            let endpoints = slice.endpoints.iter();
             change
                 .pods
-                .extend(slice.endpoints.iter().filter_map(|endpoint| endpoint.pod.clone()));
+                .extend(endpoints.clone().filter_map(|endpoint| endpoint.pod.clone()));
+            if service.original_destination && !service.is_entry() {
+                change
+                    .addresses
+                    .extend(endpoints.flat_map(|endpoint| &endpoint.addresses));
+            }
         }
     }
 
@@ -117,7 +243,7 @@ impl Services {
             None => change.pods.extend(new.iter().cloned()),
         }
         self.take_slice(&slice.key.clone(), cluster_domain, change);
-        change.endpoints.insert(host::of(&slice.service, cluster_domain));
+        self.touch_slice(&slice, cluster_domain, change);
         self.slices_by_service
             .entry(slice.service.clone())
             .or_default()
@@ -125,6 +251,12 @@ impl Services {
         for pod in new {
             self.slices_by_pod
                 .entry(pod)
+                .or_default()
+                .insert(slice.key.clone());
+        }
+        for address in slice.endpoints.iter().flat_map(|endpoint| &endpoint.addresses) {
+            self.slices_by_address
+                .entry(*address)
                 .or_default()
                 .insert(slice.key.clone());
         }
@@ -139,22 +271,42 @@ impl Services {
         }
     }
 
+    /// Pods of a headless service are addresses that mean it.
+    fn touch_slice(&self, slice: &EndpointSlice, cluster_domain: &str, change: &mut Change) {
+        change.endpoints.insert(host::of(&slice.service, cluster_domain));
+        let service = self.services.get(&slice.service);
+        if service.is_some_and(|service| service.original_destination && !service.is_entry()) {
+            let addresses = slice.endpoints.iter().flat_map(|endpoint| &endpoint.addresses);
+            change.addresses.extend(addresses);
+        }
+    }
+
     fn take_slice(&mut self, key: &Key, cluster_domain: &str, change: &mut Change) -> Option<EndpointSlice> {
         let slice = self.slices.remove(key)?;
-        change.endpoints.insert(host::of(&slice.service, cluster_domain));
+        self.touch_slice(&slice, cluster_domain, change);
         forget(&mut self.slices_by_service, &slice.service, key);
-        for pod in slice
-            .endpoints
-            .iter()
-            .filter_map(|endpoint| endpoint.pod.as_ref())
-        {
-            forget(&mut self.slices_by_pod, pod, key);
+        for endpoint in &slice.endpoints {
+            if let Some(pod) = &endpoint.pod {
+                forget(&mut self.slices_by_pod, pod, key);
+            }
+            for address in &endpoint.addresses {
+                forget(&mut self.slices_by_address, address, key);
+            }
         }
         Some(slice)
     }
 }
 
-fn forget(index: &mut HashMap<Key, BTreeSet<Key>>, entry: &Key, slice: &Key) {
+/// Whether the service or slice is none of Kubernetes' own.
+fn made(key: &Key) -> bool {
+    key.name.contains('/')
+}
+
+fn is_outside(service: &Service) -> bool {
+    service.is_entry() || !service.ranges.is_empty() || service.external_name.is_some()
+}
+
+fn forget<T: std::hash::Hash + Eq>(index: &mut HashMap<T, BTreeSet<Key>>, entry: &T, slice: &Key) {
     if let Some(slices) = index.get_mut(entry) {
         slices.remove(slice);
         if slices.is_empty() {

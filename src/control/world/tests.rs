@@ -192,6 +192,14 @@ fn everything_can_be_taken_out_again() {
         + &pod("p", "v1")
         + &rule("VirtualService", "{hosts: [a]}")
         + &rule("DestinationRule", "{host: a}")
+        + &rule(
+            "ServiceEntry",
+            "{hosts: [x.example.com, '*.y.example.com'], addresses: [240.0.0.1], ports: [{number: 80, name: http}], resolution: STATIC, workloadSelector: {labels: {version: v1}}}",
+        )
+        + &rule("Sidecar", "{egress: [{hosts: [./*]}]}")
+        + "{apiVersion: v1, kind: Service, metadata: {name: h}, spec: {clusterIP: None, ports: [{port: 80}]}}\n---\n"
+        + "{apiVersion: v1, kind: Service, metadata: {name: e}, spec: {type: ExternalName, externalName: x.example.com, ports: [{port: 80}]}}\n---\n"
+        + &slice("h", &["p"])
         + "{apiVersion: v1, kind: Namespace, metadata: {name: n, labels: {a: b}}}";
     let mut world = World::default();
     for event in events(&documents(&[("test.yaml".to_owned(), text)]).unwrap()).unwrap() {
