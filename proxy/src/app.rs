@@ -125,12 +125,14 @@ impl Bound {
             mesh: self.mesh.clone(),
             drain: drain.clone(),
             metrics: metrics.clone(),
+            log: self.config.access_log.clone(),
         };
         let application = Application::default();
         let inbound = Inbound {
             mesh: self.mesh.clone(),
             drain: drain.clone(),
             metrics: metrics.clone(),
+            log: self.config.access_log.clone(),
             application: application.clone(),
         };
         // Who asks this proxy to quit ends this one, and not others of the same process.
@@ -195,6 +197,7 @@ impl Bound {
                 "the drain time is over, and the application or these connections are not: they are cut off now"
             ),
         }
+        self.config.access_log.flush().await;
     }
 }
 

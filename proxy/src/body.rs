@@ -1,15 +1,26 @@
 //! The one body type of requests and responses: what a peer streams, handed on frame by frame without a copy, or a
-//! few bytes of our own.
+//! few bytes of our own. What more is done to some bodies on their way is in `body/`.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
 
 use crate::pool::Lease;
+
+mod copied;
+mod kept;
+mod timed;
+mod watched;
+
+pub(crate) use copied::copied;
+pub(crate) use kept::Kept;
+pub(crate) use timed::timed;
+pub(crate) use watched::{Progress, watched};
 
 /// A body, and for a response what is held until it has ended: the pooled connection and the endpoint's count.
 #[derive(Debug, Default)]
@@ -25,31 +36,45 @@ enum Kind {
     Text(Bytes),
     Streamed(Incoming),
     Fed(mpsc::Receiver<Bytes>),
+    Wrapped(UnsyncBoxBody<Bytes, Error>),
+}
+
+/// Why a body breaks off.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The peer that streams it has gone, or breaks the protocol.
+    #[error(transparent)]
+    Peer(#[from] hyper::Error),
+    /// The route's timeout.
+    #[error("the time for the request is over")]
+    Deadline,
+    /// A later try of the same request sends it.
+    #[error("another try sends the body")]
+    TakenOver,
+    /// It is a copy for a mirror, whose original broke off or was faster than the mirror by more than may wait.
+    #[error("the copy for a mirror is not complete")]
+    Incomplete,
 }
 
 impl Body {
     /// A body of our own.
     pub fn text(text: impl Into<Bytes>) -> Self {
-        Self {
-            kind: Kind::Text(text.into()),
-            lease: None,
-        }
+        Self::of(Kind::Text(text.into()))
     }
 
     /// A body that a client streams.
     pub fn streamed(incoming: Incoming) -> Self {
-        Self {
-            kind: Kind::Streamed(incoming),
-            lease: None,
-        }
+        Self::of(Kind::Streamed(incoming))
     }
 
     /// A body of our own that is made while it is sent; it ends with the channel.
     pub(crate) fn fed(chunks: mpsc::Receiver<Bytes>) -> Self {
-        Self {
-            kind: Kind::Fed(chunks),
-            lease: None,
-        }
+        Self::of(Kind::Fed(chunks))
+    }
+
+    /// A body around another.
+    pub(crate) fn wrapped(body: impl http_body::Body<Data = Bytes, Error = Error> + Send + 'static) -> Self {
+        Self::of(Kind::Wrapped(UnsyncBoxBody::new(body)))
     }
 
     /// A body that an upstream streams; `lease` is given back when it has ended.
@@ -60,6 +85,10 @@ impl Body {
         };
         body.settle();
         body
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, lease: None }
     }
 
     /// Gives the connection back once nothing more can come.
@@ -74,7 +103,7 @@ impl Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
@@ -86,8 +115,11 @@ impl http_body::Body for Body {
                 Kind::Text(text) if !text.is_empty() => Some(Ok(Frame::data(text))),
                 _ => None,
             },
-            Kind::Streamed(incoming) => ready!(Pin::new(incoming).poll_frame(context)),
+            Kind::Streamed(incoming) => {
+                ready!(Pin::new(incoming).poll_frame(context)).map(|frame| frame.map_err(Error::Peer))
+            }
             Kind::Fed(chunks) => ready!(chunks.poll_recv(context)).map(|chunk| Ok(Frame::data(chunk))),
+            Kind::Wrapped(body) => ready!(Pin::new(body).poll_frame(context)),
         };
         match &frame {
             None => {
@@ -107,6 +139,7 @@ impl http_body::Body for Body {
             Kind::Text(text) => text.is_empty(),
             Kind::Streamed(incoming) => incoming.is_end_stream(),
             Kind::Fed(_) => false,
+            Kind::Wrapped(body) => body.is_end_stream(),
         }
     }
 
@@ -116,6 +149,7 @@ impl http_body::Body for Body {
             Kind::Text(text) => SizeHint::with_exact(text.len() as u64),
             Kind::Streamed(incoming) => incoming.size_hint(),
             Kind::Fed(_) => SizeHint::default(),
+            Kind::Wrapped(body) => body.size_hint(),
         }
     }
 }

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::discovery::ControlPlane;
+use crate::http::AccessLog;
 use crate::listen::OriginalDestination;
 use crate::metrics::app::AppMetrics;
 use crate::probe::Probes;
@@ -51,6 +52,9 @@ pub struct RunArgs {
     /// Where the application has metrics of its own: JSON such as {"port": 8080, "path": "/metrics"}
     #[arg(long, env = "OUTRIGGER_APP_METRICS", default_value = "")]
     app_metrics: String,
+    /// Log of requests on standard output: off, text or json, with Istio's fields and response flags
+    #[arg(long, env = "OUTRIGGER_ACCESS_LOG", default_value = "off")]
+    access_log: String,
     /// This is a classic sidecar: it gets SIGTERM together with the application, and has to outlive it
     #[arg(long, env = "OUTRIGGER_CLASSIC")]
     classic: bool,
@@ -97,6 +101,8 @@ pub struct Config {
     pub probes: Probes,
     /// Where the application's own metrics are.
     pub app_metrics: Option<AppMetrics>,
+    /// What becomes of each request.
+    pub access_log: AccessLog,
     /// Whether SIGTERM comes to the proxy and the application at the same time (a container among the others)
     /// and not to the proxy after it (a native sidecar).
     pub classic: bool,
@@ -162,6 +168,7 @@ impl RunArgs {
             application,
             probes,
             app_metrics,
+            access_log: AccessLog::parse(&self.access_log).context("OUTRIGGER_ACCESS_LOG")?,
             classic: self.classic,
         })
     }

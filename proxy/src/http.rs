@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header::{CONNECTION, HeaderValue};
+use ::http::header::{CONNECTION, HeaderName, HeaderValue};
 use ::http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -20,12 +20,27 @@ use crate::mesh::Destination;
 use crate::metrics::{Direction, Metrics};
 use crate::pool::{CONNECTION_WINDOW, MAX_HEADERS, STREAM_WINDOW};
 
+mod access;
+mod admission;
 mod forward;
 mod headers;
+mod limits;
+mod mirror;
 mod reply;
+mod spare;
+mod tries;
 mod upgrade;
 
+pub use access::{AccessLog, Format};
 pub(crate) use reply::NOT_DELIVERED;
+
+use access::Record;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Envoy's words for a route's or a try's timeout.
+const TIMEOUT: &str = "upstream request timeout";
+/// How many headers a request may have; Envoy's default, and hyper's for HTTP/1.
+const MAX_HEADER_COUNT: usize = 100;
 
 /// How long after the drain has begun a connection may stay idle. Until then it is the client that closes it,
 /// having read `Connection: close`; no request meets a connection that is just being closed.
@@ -56,10 +71,14 @@ impl Upstream {
 pub struct Downstream {
     /// The client's address.
     pub peer: SocketAddr,
+    /// Where it meant to go.
+    pub destination: SocketAddr,
     /// The end of the proxy.
     pub drain: Drain,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// What becomes of each request.
+    pub log: AccessLog,
 }
 
 /// Serves a connection until either side has ended it; the drain ends it after the request under way.
@@ -72,7 +91,11 @@ where
     let mut server = auto::Builder::new(TokioExecutor::new()).preserve_header_case(true);
     // No limit on how long a header section takes or a connection is idle: the application behind has its own,
     // and a client must not notice that there is a second server in front of it.
-    server.http1().header_read_timeout(None).timer(TokioTimer::new());
+    server
+        .http1()
+        .header_read_timeout(None)
+        .max_buf_size(MAX_HEADERS as usize)
+        .timer(TokioTimer::new());
     server
         .http2()
         .timer(TokioTimer::new())
@@ -101,7 +124,10 @@ async fn handle(
 ) -> Result<Response<Body>, std::convert::Infallible> {
     let direction = upstream.direction();
     let version = request.version();
-    let mut response = forward::forward(request.map(Body::streamed), &upstream, &downstream).await;
+    let (parts, body) = request.into_parts();
+    let mut record = Record::begin(&parts, &upstream, &downstream);
+    let request = Request::from_parts(parts, Body::streamed(body));
+    let mut response = forward::forward(request, &upstream, &downstream, &mut record).await;
     if version != Version::HTTP_2 {
         *response.version_mut() = version;
         if downstream.drain.begun() && response.status() != ::http::StatusCode::SWITCHING_PROTOCOLS {
@@ -111,5 +137,5 @@ async fn handle(
         }
     }
     downstream.metrics.request(direction, response.status());
-    Ok(response)
+    Ok(record.attach(response))
 }

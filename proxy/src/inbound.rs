@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::balance::Endpoint;
 use crate::drain::Drain;
-use crate::http::{self, Downstream, Upstream};
+use crate::http::{self, AccessLog, Downstream, Upstream};
 use crate::listen::Connection;
 use crate::mesh::Mesh;
 use crate::metrics::{Carried, Direction, Metrics};
@@ -26,6 +26,8 @@ pub struct Inbound {
     pub drain: Drain,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// What becomes of each request.
+    pub log: AccessLog,
     /// The application's ports, with connections kept to each.
     pub application: Application,
 }
@@ -53,8 +55,10 @@ impl Inbound {
             let upstream = Upstream::Local(self.application.endpoint(address));
             let downstream = Downstream {
                 peer,
+                destination: address,
                 drain: self.drain,
                 metrics: self.metrics,
+                log: self.log,
             };
             return http::serve(stream, upstream, downstream).await;
         }

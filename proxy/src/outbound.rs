@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::detect::{Detected, detect};
 use crate::drain::Drain;
-use crate::http::{self, Downstream, Upstream};
+use crate::http::{self, AccessLog, Downstream, Upstream};
 use crate::listen::Connection;
 use crate::mesh::{Destination, Mesh};
 use crate::metrics::{Carried, Direction, Metrics};
@@ -24,6 +24,8 @@ pub struct Outbound {
     pub drain: Drain,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    /// What becomes of each request.
+    pub log: AccessLog,
 }
 
 impl Outbound {
@@ -73,8 +75,10 @@ impl Outbound {
         self.count(Carried::Http);
         let downstream = Downstream {
             peer,
+            destination: destination.address(),
             drain: self.drain,
             metrics: self.metrics,
+            log: self.log,
         };
         http::serve(stream, Upstream::Mesh(destination), downstream).await;
     }

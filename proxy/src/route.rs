@@ -3,16 +3,34 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use http::request::Parts;
 
 use crate::balance::Cluster;
 use crate::protocol::mesh;
 
+mod cors;
+mod fault;
 mod matcher;
+mod operations;
 mod path;
+mod redirect;
+mod retries;
+mod rewrite;
+mod rule;
 mod text;
 
+pub use cors::Cors;
+pub(crate) use cors::Crossing;
+pub use fault::{Abort, Fault};
+pub(crate) use matcher::authority;
 pub use matcher::{InvalidMatch, Match};
+pub use operations::{HeaderOperations, Operations};
+pub use redirect::Redirect;
+pub(crate) use retries::Ended;
+pub use retries::Retries;
+pub use rewrite::Rewrite;
+pub use rule::{Instead, Mirror, Route};
 pub use text::regex;
 
 use matcher::Asked;
@@ -32,16 +50,6 @@ pub struct Service {
     pub tcp: Vec<Backend>,
 }
 
-/// One rule of a service.
-#[derive(Debug)]
-pub struct Route {
-    /// Where the rule is from, for logs.
-    pub name: String,
-    matches: Vec<Match>,
-    /// The weighted choices; never empty.
-    pub backends: Vec<Backend>,
-}
-
 /// One weighted choice of a route.
 #[derive(Debug)]
 pub struct Backend {
@@ -49,6 +57,8 @@ pub struct Backend {
     pub weight: u32,
     /// Where it leads.
     pub target: Target,
+    /// What is done to headers on the way there and back, beside the route's own.
+    pub headers: Operations,
 }
 
 /// Where a choice leads.
@@ -63,20 +73,38 @@ pub enum Target {
 /// Why a published service cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Invalid {
-    /// A match cannot be made ready.
+    /// One of its routes.
     #[error("route {route:?}: {source}")]
-    Match {
+    Route {
         /// The route's name.
         route: String,
         /// What is wrong with it.
-        source: InvalidMatch,
+        source: Box<Invalid>,
     },
+    /// A match cannot be made ready.
+    #[error(transparent)]
+    Match(#[from] InvalidMatch),
     /// Routes without a place to go would be a silent black hole.
     #[error("{0} has no backends; at least one is needed")]
     NoBackends(String),
     /// A port number out of range.
     #[error("port {0} is not between 1 and 65535")]
     Port(u32),
+    /// Not a header's name, or not a header's value.
+    #[error("header {0:?} with value {1:?} cannot be sent")]
+    Header(String, String),
+    /// Not a status that a response can have.
+    #[error("status {0} is not between 200 and 599")]
+    Status(u32),
+}
+
+impl Invalid {
+    /// A status of a whole response.
+    fn status(code: u32) -> Result<StatusCode, Self> {
+        let status = u16::try_from(code).ok().filter(|code| (200..600).contains(code));
+        let status = status.and_then(|code| StatusCode::from_u16(code).ok());
+        status.ok_or(Self::Status(code))
+    }
 }
 
 impl Service {
@@ -91,33 +119,19 @@ impl Service {
         let protocol = published.protocol();
         let port = u16::try_from(published.port).ok().filter(|port| *port != 0);
         let port = port.ok_or(Invalid::Port(published.port))?;
-        let mut backends = |published: Vec<mesh::Backend>| -> Vec<Backend> {
-            published
-                .into_iter()
-                .map(|one| Backend::new(one, &mut cluster))
-                .collect()
-        };
         let mut http = Vec::with_capacity(published.http_routes.len());
         for route in published.http_routes {
-            let matches = route
-                .matches
-                .into_iter()
-                .map(Match::new)
-                .collect::<Result<_, _>>();
-            let matches = matches.map_err(|source| Invalid::Match {
-                route: route.name.clone(),
-                source,
+            let name = route.name.clone();
+            let route = Route::new(route, port, &mut cluster).map_err(|source| Invalid::Route {
+                route: name,
+                source: Box::new(source),
             })?;
-            http.push(Route {
-                matches,
-                backends: backends(route.backends),
-                name: route.name,
-            });
+            http.push(route);
         }
-        let tcp = backends(published.tcp_backends);
-        if let Some(empty) = http.iter().find(|route| route.backends.is_empty()) {
-            return Err(Invalid::NoBackends(format!("route {:?}", empty.name)));
-        }
+        let tcp = published.tcp_backends.into_iter();
+        let tcp = tcp
+            .map(|one| Backend::new(one, &mut cluster))
+            .collect::<Result<Vec<_>, _>>()?;
         if protocol != mesh::Protocol::Tcp && http.is_empty()
             || protocol != mesh::Protocol::Http && tcp.is_empty()
         {
@@ -134,16 +148,20 @@ impl Service {
 }
 
 impl Backend {
-    fn new(published: mesh::Backend, cluster: &mut impl FnMut(&mesh::Backend) -> Arc<Cluster>) -> Self {
+    fn new(
+        published: mesh::Backend,
+        cluster: &mut impl FnMut(&mesh::Backend) -> Arc<Cluster>,
+    ) -> Result<Self, Invalid> {
         let target = if published.unavailable.is_empty() {
             Target::Cluster(cluster(&published))
         } else {
             Target::Unavailable(published.unavailable)
         };
-        Self {
+        Ok(Self {
             weight: published.weight,
             target,
-        }
+            headers: Operations::new(published.headers)?,
+        })
     }
 }
 

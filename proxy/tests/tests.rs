@@ -8,6 +8,8 @@ mod tests {
     mod rig;
     mod server;
 
+    mod access_log;
+    mod actions;
     mod discovery;
     mod drain;
     mod failures;
@@ -16,9 +18,11 @@ mod tests {
     mod http1;
     mod http2;
     mod limits;
+    mod mirrors;
     mod outliers;
     mod probes;
     mod quit;
+    mod retries;
     mod routing;
     mod scrapes;
     mod tcp;

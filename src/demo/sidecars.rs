@@ -8,6 +8,7 @@ use anyhow::Context;
 use http::StatusCode;
 use outrigger_proxy::app;
 use outrigger_proxy::config::{Config, Listener};
+use outrigger_proxy::http::AccessLog;
 use outrigger_proxy::listen::OriginalDestination;
 use outrigger_proxy::mesh::Mesh;
 use outrigger_proxy::probe::Probes;
@@ -93,6 +94,7 @@ impl Running {
                 application: pod.ip,
                 probes: Probes::default(),
                 app_metrics: None,
+                access_log: AccessLog::default(),
                 classic: false,
             };
             let proxy = app::build(config)

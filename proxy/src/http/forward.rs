@@ -1,275 +1,321 @@
-//! One request: find its route, pick an endpoint, send it there, and again elsewhere if nothing of it has left.
+//! One request, from its head to the head of its response: find the route, do what it says instead of or before
+//! forwarding, rewrite, and send. Before it on the path: `admission`; after it: `tries`.
 
-use std::error::Error as _;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::SET_COOKIE;
+use futures::future::BoxFuture;
+use http::header::{HeaderName, HeaderValue, LOCATION, SET_COOKIE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 
-use super::{Downstream, Upstream, headers, reply, upgrade};
-use crate::balance::{self, Ask, Cluster, Endpoint, Hashed};
-use crate::body::Body;
-use crate::pool::{self, SendError};
-use crate::route::{self, Target};
-use crate::tcp::ATTEMPTS;
+use super::access::{Flag, Record};
+use super::limits::Limits;
+use super::reply::{NOT_DELIVERED, Refuse};
+use super::tries::{Answer, Failed, To, Tries};
+use super::{Downstream, TIMEOUT, Upstream, admission, headers, mirror, upgrade};
+use crate::balance::{self, Cluster, Endpoint};
+use crate::body::{Body, Kept, timed, watched};
+use crate::mesh::Destination;
+use crate::route::{self, Abort, Backend, Crossing, Fault, Found, Instead, Service, Target};
+
+const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
+const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
+const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
+const ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
+/// Envoy's words.
+const ABORTED: &str = "fault filter abort";
+
+/// A request on its way.
+struct Passage<'a> {
+    parts: Parts,
+    body: Body,
+    refuse: Refuse,
+    downstream: &'a Downstream,
+    record: &'a mut Record,
+}
 
 /// Gives the response of the pod that the rules choose, or one of our own that says why there is none.
 pub(super) async fn forward(
     request: Request<Body>,
     upstream: &Upstream,
     downstream: &Downstream,
+    record: &mut Record,
 ) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
-    let refuse = reply::Refuse::new(&parts);
-    if parts.method == Method::CONNECT {
-        // A tunnel is not a request that a rule could route, and what is in it would be seen by none.
-        return refuse.with(StatusCode::NOT_IMPLEMENTED, "CONNECT is not carried");
+    let refuse = Refuse::new(&parts);
+    if let Err((status, why)) = admission::admit(&mut parts) {
+        record.flag(Flag::DownstreamProtocolError);
+        return refuse.with(status, why);
     }
-    let wants_upgrade = upgrade::requested(&parts);
-    let chosen = match choose(upstream, &parts) {
-        Ok(chosen) => chosen,
-        Err((status, why)) => return refuse.with(status, &why),
+    record.request_id(admission::identify(&mut parts));
+    let passage = Passage {
+        parts,
+        body,
+        refuse,
+        downstream,
+        record,
     };
-    headers::strip(&mut parts.headers, wants_upgrade);
-    headers::frame(&mut parts, !body.is_end_stream());
-    if !headers::authority(&mut parts) {
-        return refuse.with(
-            StatusCode::BAD_REQUEST,
-            "neither :authority nor Host names a host",
-        );
+    match upstream {
+        Upstream::Local(endpoint) => passage.into_application(endpoint).await,
+        Upstream::Mesh(destination) => passage.by_rule(destination).await,
     }
-    let mut request = Request::from_parts(parts, body);
-    let client = wants_upgrade.then(|| hyper::upgrade::on(&mut request));
-    match chosen.send(request, downstream).await {
-        Ok(mut response) => {
-            let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-            match client {
-                Some(client) if switched => upgrade::join(client, &mut response, &downstream.drain),
-                // RFC 9110, section 15.2.2: it is only an answer to a request to switch.
-                None if switched => {
-                    return refuse.with(StatusCode::BAD_GATEWAY, "the upstream switched protocols unasked");
-                }
-                _ => {}
-            }
-            headers::strip(response.headers_mut(), switched);
-            response
-        }
-        Err(Failed { why, delivered }) => {
-            let mut response = refuse.with(StatusCode::SERVICE_UNAVAILABLE, &why);
-            if !delivered && matches!(upstream, Upstream::Local(_)) {
+}
+
+impl Passage<'_> {
+    async fn into_application(self, endpoint: &Arc<Endpoint>) -> Response<Body> {
+        let limits = Limits::none();
+        let sent = self.send(To::Application(endpoint), limits, None).await;
+        sent.unwrap_or_else(|(failed, mut response)| {
+            if !failed.delivered {
                 let connect = HeaderValue::from_static("connect");
-                response.headers_mut().insert(reply::NOT_DELIVERED, connect);
+                response.headers_mut().insert(NOT_DELIVERED, connect);
             }
             response
+        })
+    }
+
+    async fn by_rule(self, destination: &Destination) -> Response<Body> {
+        let Some(service) = destination.service() else {
+            self.record.flag(Flag::NoClusterFound);
+            let why = format!("the service at {} is no more", destination.address());
+            return self.refuse.with(StatusCode::SERVICE_UNAVAILABLE, &why);
+        };
+        let Some(found) = route::find(&service.http, &self.parts) else {
+            self.record.flag(Flag::NoRouteFound);
+            self.record.details("route_not_found");
+            return self
+                .refuse
+                .with(StatusCode::NOT_FOUND, &no_route(&service, &self.parts));
+        };
+        self.record.route(&found.route.name);
+        let Some(cors) = &found.route.cors else {
+            return self.act(found, destination).await;
+        };
+        let crossing = cors.crossing(&self.parts);
+        let mut response = match crossing {
+            Crossing::Preflight(_) | Crossing::UnmatchedPreflight => {
+                self.record.details("cors_response");
+                Response::default()
+            }
+            Crossing::None | Crossing::Allowed(_) => self.act(found, destination).await,
+        };
+        cors.permit(&crossing, response.headers_mut());
+        response
+    }
+
+    async fn act(mut self, found: Found<'_>, destination: &Destination) -> Response<Body> {
+        if let Some(fault) = &found.route.fault
+            && let Some(aborted) = self.go_wrong(fault).await
+        {
+            return aborted;
+        }
+        let Some(instead) = &found.route.instead else {
+            return self.onward(found, destination).await;
+        };
+        self.record.details("direct_response");
+        let mut response = Response::default();
+        match instead {
+            Instead::Redirect(redirect) => {
+                *response.status_mut() = redirect.status;
+                let location = redirect.location(&self.parts, found.by);
+                match HeaderValue::try_from(location) {
+                    Ok(location) => response.headers_mut().insert(LOCATION, location),
+                    Err(_) => {
+                        return self
+                            .refuse
+                            .with(StatusCode::BAD_REQUEST, "the authority is not one");
+                    }
+                };
+            }
+            Instead::Response(status, body) => {
+                *response.status_mut() = *status;
+                *response.body_mut() = Body::text(body.clone());
+            }
+        }
+        found.route.headers.response.apply(response.headers_mut());
+        response
+    }
+
+    /// Delays the request, and gives its end if it is to have one here.
+    async fn go_wrong(&mut self, fault: &Fault) -> Option<Response<Body>> {
+        if fault.delays(balance::random()) {
+            self.record.flag(Flag::DelayInjected);
+            tokio::time::sleep(fault.delay_for).await;
+        }
+        if !fault.aborts(balance::random()) {
+            return None;
+        }
+        self.record.flag(Flag::FaultInjected);
+        Some(match fault.abort_with {
+            Abort::Http(status) => self.refuse.in_words(status, ABORTED),
+            Abort::Grpc(code) => self.refuse.with_grpc(code, ABORTED),
+        })
+    }
+
+    async fn onward(mut self, found: Found<'_>, destination: &Destination) -> Response<Body> {
+        let backend = route::choose(&found.route.backends, balance::random());
+        let (backend, cluster) = match backend.map(|backend| (backend, &backend.target)) {
+            Some((backend, Target::Cluster(cluster))) => (backend, cluster),
+            Some((_, Target::Unavailable(why))) => {
+                self.record.flag(Flag::NoClusterFound);
+                let why = format!("{}: {why}", found.route.name);
+                return self.refuse.with(StatusCode::SERVICE_UNAVAILABLE, &why);
+            }
+            None => {
+                self.record.flag(Flag::NoClusterFound);
+                let why = format!("{} has no destination", found.route.name);
+                return self.refuse.with(StatusCode::SERVICE_UNAVAILABLE, &why);
+            }
+        };
+        self.record.cluster(cluster.name());
+        let limits = Limits::new(found.route, &mut self.parts.headers);
+        self.rewrite(found, backend);
+        let dialled = destination.address();
+        if !found.route.mirrors.is_empty() && upgrade::wanted(&self.parts).is_none() {
+            let source = self.downstream.peer.ip();
+            self.body = mirror::mirror(found.route, &self.parts, self.body, dialled, source);
+        }
+        let response = self
+            .send(To::Cluster(cluster, dialled), limits, Some(cluster))
+            .await;
+        let mut response = match response {
+            Ok(response) => response,
+            Err((_, response)) => return response,
+        };
+        backend.headers.response.apply(response.headers_mut());
+        found.route.headers.response.apply(response.headers_mut());
+        response
+    }
+
+    /// The destination's header operations come before the route's, so that the route has the last word, as in Envoy.
+    fn rewrite(&mut self, found: Found<'_>, backend: &Backend) {
+        let rewrite = found.route.rewrite.as_ref();
+        let path = rewrite.and_then(|rewrite| rewrite.path(&self.parts.uri, found.by));
+        let mut authority = rewrite.and_then(|rewrite| rewrite.authority.as_ref());
+        for operations in [&backend.headers.request, &found.route.headers.request] {
+            operations.apply(&mut self.parts.headers);
+            authority = operations.authority().or(authority);
+        }
+        if let Some(path) = path {
+            let original = self.parts.uri.path_and_query().map(|path| path.as_str());
+            if let Some(Ok(original)) = original.map(HeaderValue::from_str) {
+                self.parts.headers.insert(ORIGINAL_PATH, original);
+            }
+            headers::set_path(&mut self.parts, path);
+        }
+        if let Some(authority) = authority {
+            if let Ok(original) = HeaderValue::from_bytes(route::authority(&self.parts)) {
+                self.parts.headers.insert(ORIGINAL_HOST, original);
+            }
+            headers::set_authority(&mut self.parts, authority);
         }
     }
-}
 
-/// Why there is no response.
-struct Failed {
-    why: String,
-    /// Whether something of the request may have reached the application.
-    delivered: bool,
-}
-
-/// Where one request goes.
-enum Chosen {
-    /// With the address that the client dialled.
-    Cluster(Arc<Cluster>, SocketAddr),
-    Endpoint(Arc<Endpoint>),
-}
-
-fn choose(upstream: &Upstream, request: &Parts) -> Result<Chosen, (StatusCode, String)> {
-    let destination = match upstream {
-        Upstream::Local(endpoint) => return Ok(Chosen::Endpoint(endpoint.clone())),
-        Upstream::Mesh(destination) => destination,
-    };
-    let gone = || {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("the service at {} is no more", destination.address()),
-        )
-    };
-    let service = destination.service().ok_or_else(gone)?;
-    let found = route::find(&service.http, request).ok_or_else(|| {
-        let why = format!(
-            "no route of {} matches {} {}",
-            service.host,
-            request.method,
-            request.uri.path()
-        );
-        (StatusCode::NOT_FOUND, why)
-    })?;
-    let route = found.route;
-    match route::choose(&route.backends, balance::random()).map(|backend| &backend.target) {
-        Some(Target::Cluster(cluster)) => Ok(Chosen::Cluster(cluster.clone(), destination.address())),
-        Some(Target::Unavailable(why)) => {
-            Err((StatusCode::SERVICE_UNAVAILABLE, format!("{}: {why}", route.name)))
-        }
-        None => Err((
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("{} has no destination", route.name),
-        )),
-    }
-}
-
-impl Chosen {
-    /// The response, or why there is none. An endpoint that cannot be reached is not tried again, nor one whose proxy
-    /// cannot reach its application: one that is about to end stops listening before the control plane hears of it.
-    /// A kept connection that turns out to be closed is, since the endpoint is as good as before.
+    /// The endpoint's response, or ours with why there is none.
     async fn send(
         self,
-        mut request: Request<Body>,
-        downstream: &Downstream,
-    ) -> Result<Response<Body>, Failed> {
-        let broken = |why| Failed { why, delivered: true };
-        let hashed = match &self {
-            Self::Endpoint(_) => Hashed::default(),
-            Self::Cluster(cluster, _) => cluster.hash(request.uri(), request.headers(), downstream.peer.ip()),
-        };
-        let mut tried = Vec::new();
-        let mut last = None;
-        let mut stale = 0;
-        while tried.len() < ATTEMPTS {
-            let endpoint = match &self {
-                Self::Endpoint(endpoint) => endpoint.clone(),
-                Self::Cluster(cluster, dialled) => {
-                    let ask = Ask {
-                        tried: &tried,
-                        key: hashed.key,
-                        original: Some(*dialled),
-                    };
-                    match cluster.pick(ask).await {
-                        Some(endpoint) => endpoint,
-                        None => break,
-                    }
-                }
-            };
-            let spare = Spare::new(&request);
-            match pool::send(&endpoint, request, stale > 0).await {
-                Ok(mut response) => {
-                    let undelivered = response.headers_mut().remove(reply::NOT_DELIVERED).is_some();
-                    match spare {
-                        Some(spare) if undelivered && matches!(self, Self::Cluster(..)) => {
-                            last = Some(format!("{}: its application does not answer", endpoint.address));
-                            tried.push(endpoint.address);
-                            request = spare.request();
-                        }
-                        _ => {
-                            if let Some(cookie) = hashed.cookie {
-                                response.headers_mut().append(SET_COOKIE, cookie);
-                            }
-                            return Ok(response);
-                        }
-                    }
-                }
-                Err(SendError::Connect(error, unsent)) => {
-                    last = Some(format!("{}: cannot connect: {error}", endpoint.address));
-                    tried.push(endpoint.address);
-                    request = *unsent;
-                }
-                Err(SendError::Unsent(_, unsent)) if stale < ATTEMPTS => {
-                    stale += 1;
-                    request = *unsent;
-                }
-                Err(SendError::Broken { reused: true, error })
-                    if stale < ATTEMPTS && closed_before_answer(&error) =>
-                {
-                    match spare {
-                        Some(spare) => {
-                            stale += 1;
-                            request = spare.request();
-                        }
-                        None => {
-                            return Err(broken(format!(
-                                "{}: connection broke before the response: {error}",
-                                endpoint.address
-                            )));
-                        }
-                    }
-                }
-                Err(error) => return Err(broken(format!("{}: {error}", endpoint.address))),
-            }
-            if matches!(self, Self::Endpoint(_)) && !tried.is_empty() {
-                break;
-            }
+        to: To<'_>,
+        mut limits: Limits<'_>,
+        cluster: Option<&Arc<Cluster>>,
+    ) -> Result<Response<Body>, (Failed, Response<Body>)> {
+        let Self {
+            mut parts,
+            mut body,
+            refuse,
+            downstream,
+            record,
+        } = self;
+        let wanted = upgrade::wanted(&parts);
+        headers::strip(&mut parts.headers, wanted == Some(upgrade::Wanted::Protocol));
+        headers::frame(&mut parts, !body.is_end_stream());
+        if record.is_on() || limits.count_from_the_end() {
+            let (followed, progress) = watched(body);
+            body = followed;
+            record.received(progress.clone());
+            limits.follow(progress);
         }
-        let last = last.map(|last| format!(", the last: {last}")).unwrap_or_default();
-        let why = match &self {
-            Self::Endpoint(endpoint) => {
-                format!("the application does not answer at {}{last}", endpoint.address)
+        let kept = (limits.retries.keeps_bodies() && !body.is_end_stream())
+            .then(|| Kept::new(std::mem::take(&mut body)));
+        if let Some(again) = kept.as_ref().and_then(Kept::again) {
+            body = again;
+        }
+        let hashed = cluster.map(|cluster| cluster.hash(&parts.uri, &parts.headers, downstream.peer.ip()));
+        let hashed = hashed.unwrap_or_default();
+        let mut request = Request::from_parts(parts, body);
+        let client = wanted.map(|wanted| (wanted, hyper::upgrade::on(&mut request)));
+        let mut passed: Option<BoxFuture<'static, ()>> = limits
+            .timeout
+            .map(|limit| Box::pin(limits.after_request(limit)) as _);
+        let tries = Tries::new(to, &limits, hashed.key);
+        let sent = within(&mut passed, tries.send(request, kept.as_ref(), record)).await;
+        let Answer { mut response, took } = match sent.unwrap_or_else(|| Err(Failed::too_late())) {
+            Ok(answer) => answer,
+            Err(failed) => {
+                record.flag(failed.flag);
+                record.failure(&failed.why);
+                let response = refusal(&refuse, &failed);
+                return Err((failed, response));
             }
-            Self::Cluster(cluster, _) if tried.is_empty() => {
-                format!("{} has no ready endpoint", cluster.name())
-            }
-            Self::Cluster(cluster, _) => format!(
-                "no endpoint of {} can be reached; {} tried{last}",
-                cluster.name(),
-                tried.len()
-            ),
         };
-        Err(Failed {
-            why,
-            delivered: false,
+        record.details("via_upstream");
+        record.service_time(took);
+        let switched = match client {
+            Some((wanted, client)) if wanted.is_granted(response.status()) => {
+                upgrade::join(client, &mut response, &downstream.drain);
+                true
+            }
+            // RFC 9110, section 15.2.2: it is only an answer to a request to switch.
+            _ if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                record.flag(Flag::UpstreamProtocolError);
+                let why = "the upstream switched protocols unasked";
+                return Ok(refuse.with(StatusCode::BAD_GATEWAY, why));
+            }
+            _ => false,
+        };
+        let upgraded = switched && response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        headers::strip(response.headers_mut(), upgraded);
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        response.headers_mut().insert(SERVICE_TIME, milliseconds.into());
+        if let Some(cookie) = hashed.cookie {
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
+        Ok(match passed {
+            Some(passed) if !switched => response.map(|body| timed(body, passed)),
+            _ => response,
         })
     }
 }
 
-/// The server closed a kept connection while this request was on its way, or says that it has not begun it
-/// (RFC 9113, section 8.7): nobody has read it, or will say so.
-fn closed_before_answer(error: &hyper::Error) -> bool {
-    let mut source = error.source();
-    while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
-            return refused || error.is_go_away() && error.is_remote() || error.get_io().is_some_and(closed);
-        }
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return closed(error);
-        }
-        source = error.source();
+/// What the work gives, or `None` if the time has passed before.
+async fn within<T>(passed: &mut Option<BoxFuture<'static, ()>>, work: impl Future<Output = T>) -> Option<T> {
+    match passed {
+        None => Some(work.await),
+        Some(passed) => tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = passed => None,
+        },
     }
-    error.is_incomplete_message() || error.is_closed() || error.is_canceled()
 }
 
-fn closed(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
-    matches!(
-        error.kind(),
-        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
+fn no_route(service: &Service, request: &Parts) -> String {
+    format!(
+        "no route of {} matches {} {}",
+        service.host,
+        request.method,
+        request.uri.path()
     )
 }
 
-/// What it takes to send a request once more: one without a body, whose method may be repeated (RFC 9110,
-/// section 9.2.2), so that a server that closes idle connections never becomes an error for the client.
-struct Spare(http::Method, http::Uri, http::Version, HeaderMap);
-
-impl Spare {
-    fn new(request: &Request<Body>) -> Option<Self> {
-        let repeatable = request.method().is_idempotent() && request.body().is_end_stream();
-        let version = request.version();
-        repeatable.then(|| {
-            Self(
-                request.method().clone(),
-                request.uri().clone(),
-                version,
-                request.headers().clone(),
-            )
-        })
+fn refusal(refuse: &Refuse, failed: &Failed) -> Response<Body> {
+    if failed.flag == Flag::UpstreamTimeout {
+        return refuse.in_words(failed.status, TIMEOUT);
     }
-
-    fn request(self) -> Request<Body> {
-        let mut request = Request::new(Body::default());
-        (
-            *request.method_mut(),
-            *request.uri_mut(),
-            *request.version_mut(),
-            *request.headers_mut(),
-        ) = (self.0, self.1, self.2, self.3);
-        request
+    let mut response = refuse.with(failed.status, &failed.why);
+    if failed.flag == Flag::UpstreamOverflow {
+        let overloaded = HeaderValue::from_static("true");
+        response.headers_mut().insert(OVERLOADED, overloaded);
     }
+    response
 }

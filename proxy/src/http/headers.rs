@@ -69,6 +69,31 @@ pub(super) fn authority(request: &mut Parts) -> bool {
     uri.build().map(|uri| request.uri = uri).is_ok()
 }
 
+/// Writes the authority anew, where this version of HTTP has it. One that a target cannot be made of changes nothing.
+pub(super) fn set_authority(request: &mut Parts, authority: &HeaderValue) {
+    if request.version != Version::HTTP_2 {
+        request.headers.insert(HOST, authority.clone());
+        return;
+    }
+    let path = request.uri.path_and_query().cloned();
+    let uri = Uri::builder()
+        .scheme(request.uri.scheme().cloned().unwrap_or(Scheme::HTTP))
+        .authority(authority.as_bytes())
+        .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    match uri.build() {
+        Ok(uri) => request.uri = uri,
+        Err(error) => tracing::warn!(?authority, %error, "not an authority; the request's stays"),
+    }
+}
+
+/// Writes the path and the query anew.
+pub(super) fn set_path(request: &mut Parts, path: PathAndQuery) {
+    let mut uri = std::mem::take(&mut request.uri).into_parts();
+    uri.path_and_query = Some(path);
+    // Parts that have been a target, with another path, are one again.
+    request.uri = Uri::from_parts(uri).unwrap_or_default();
+}
+
 /// The options that `Connection` lists, as written.
 pub(super) fn options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let values = headers

@@ -2,7 +2,7 @@
 
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use crate::body::Body;
 
@@ -20,13 +20,8 @@ pub(super) struct Refuse {
 
 impl Refuse {
     pub(super) fn new(request: &Parts) -> Self {
-        let kind = request
-            .headers
-            .get(CONTENT_TYPE)
-            .map(HeaderValue::as_bytes)
-            .unwrap_or_default();
         Self {
-            grpc: kind.starts_with(b"application/grpc"),
+            grpc: is_grpc(&request.headers),
             request: format!("{} {}", request.method, request.uri),
         }
     }
@@ -35,30 +30,85 @@ impl Refuse {
     /// are those that gRPC's own table gives for HTTP statuses.
     pub(super) fn with(&self, status: StatusCode, why: &str) -> Response<Body> {
         tracing::info!(request = ?self.request, status = status.as_u16(), why, "refused");
-        if !self.grpc {
-            let mut response = Response::new(Body::text(format!("outrigger: {why}\n")));
-            *response.status_mut() = status;
-            response.headers_mut().insert(
-                CONTENT_TYPE,
-                HeaderValue::from_static("text/plain; charset=utf-8"),
-            );
-            return response;
+        if self.grpc {
+            self.grpc(grpc_code(status), why)
+        } else {
+            text(status, format!("outrigger: {why}\n"))
         }
-        let code = match status {
-            StatusCode::NOT_FOUND => "12",
-            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => "14",
-            _ => "2",
+    }
+
+    /// The same in Envoy's own words, which users know and look for, and which need no name before them.
+    pub(super) fn in_words(&self, status: StatusCode, words: &'static str) -> Response<Body> {
+        tracing::debug!(request = ?self.request, status = status.as_u16(), words, "answered");
+        if self.grpc {
+            self.grpc(grpc_code(status), words)
+        } else {
+            text(status, words.to_owned())
+        }
+    }
+
+    /// The same with a status of gRPC's; to others it is the HTTP status that Envoy gives for it.
+    pub(super) fn with_grpc(&self, code: u32, words: &'static str) -> Response<Body> {
+        if self.grpc {
+            return self.grpc(code, words);
+        }
+        let status = match code {
+            0 => StatusCode::OK,
+            3 | 9 | 11 => StatusCode::BAD_REQUEST,
+            1 => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            4 => StatusCode::GATEWAY_TIMEOUT,
+            5 => StatusCode::NOT_FOUND,
+            6 | 10 => StatusCode::CONFLICT,
+            7 => StatusCode::FORBIDDEN,
+            8 => StatusCode::TOO_MANY_REQUESTS,
+            12 => StatusCode::NOT_IMPLEMENTED,
+            14 => StatusCode::SERVICE_UNAVAILABLE,
+            16 => StatusCode::UNAUTHORIZED,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
+        text(status, words.to_owned())
+    }
+
+    fn grpc(&self, code: u32, why: &str) -> Response<Body> {
         let message: String = why.bytes().map(escape).collect();
         let mut response = Response::new(Body::default());
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(GRPC_STATUS, HeaderValue::from_static(code));
+        headers.insert(GRPC_STATUS, code.into());
         if let Ok(message) = HeaderValue::from_str(&message) {
             headers.insert(GRPC_MESSAGE, message);
         }
         response
     }
+}
+
+/// Whether the client speaks gRPC.
+pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let rest = kind.unwrap_or_default().strip_prefix(b"application/grpc");
+    // gRPC-Web has statuses of its own in its bodies.
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+fn grpc_code(status: StatusCode) -> u32 {
+    match status.as_u16() {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502..=504 => 14,
+        _ => 2,
+    }
+}
+
+fn text(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::text(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
 }
 
 /// gRPC over HTTP/2, "Responses": the message is percent-encoded.

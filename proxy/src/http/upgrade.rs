@@ -1,9 +1,9 @@
-//! Requests that turn their connection into something else, such as WebSocket (RFC 9110, section 7.8): once the
-//! application has agreed, bytes are carried and no longer read.
+//! Requests that turn their connection into something else, such as WebSocket (RFC 9110, section 7.8) or a tunnel
+//! (CONNECT, section 9.3.6): once the application has agreed, bytes are carried and no longer read.
 
 use http::header::UPGRADE;
 use http::request::Parts;
-use http::{Response, Version};
+use http::{Method, Response, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
@@ -12,13 +12,34 @@ use crate::body::Body;
 use crate::drain::Drain;
 use crate::tcp;
 
-/// Whether the client asks for another protocol. A switch to HTTP/2 is not carried (clients go on with HTTP/1.1,
-/// as the RFC has them do): the bytes after it would be requests that no rule has seen.
-pub(super) fn requested(request: &Parts) -> bool {
+/// What a client asks its connection to become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Protocol,
+    Tunnel,
+}
+
+/// What the client asks for. A switch to HTTP/2 is not carried (clients go on with HTTP/1.1, as the RFC has them do):
+/// the bytes after it would be requests that no rule has seen.
+pub(super) fn wanted(request: &Parts) -> Option<Wanted> {
+    if request.method == Method::CONNECT {
+        return Some(Wanted::Tunnel);
+    }
     let protocol = request.headers.get(UPGRADE).and_then(|value| value.to_str().ok());
-    request.version == Version::HTTP_11
+    let asked = request.version == Version::HTTP_11
         && protocol.is_some_and(|protocol| !protocol.trim().eq_ignore_ascii_case("h2c"))
-        && headers::options(&request.headers).any(|option| option.eq_ignore_ascii_case("upgrade"))
+        && headers::options(&request.headers).any(|option| option.eq_ignore_ascii_case("upgrade"));
+    asked.then_some(Wanted::Protocol)
+}
+
+impl Wanted {
+    /// Whether the application agrees.
+    pub(super) fn is_granted(self, status: StatusCode) -> bool {
+        match self {
+            Self::Protocol => status == StatusCode::SWITCHING_PROTOCOLS,
+            Self::Tunnel => status.is_success(),
+        }
+    }
 }
 
 /// Carries bytes between the two once both have switched; the drain waits for it as for any connection.

@@ -136,6 +136,17 @@ impl Match {
     }
 }
 
+impl Match {
+    /// What of the path it covers: a prefix, `/` where it says nothing of the path, or `None` for all of it.
+    pub(super) fn prefix(&self) -> Option<&str> {
+        match &self.uri {
+            None => Some("/"),
+            Some(Text::Prefix(prefix)) => Some(prefix),
+            Some(Text::Exact(_) | Text::Regex(_)) => None,
+        }
+    }
+}
+
 /// The first value of a query parameter, as written; one without `=` is empty.
 pub(crate) fn parameter<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     let mut parameters = query

@@ -81,6 +81,7 @@ fn choices_follow_the_weights() {
         let unavailable = |weight: &u32| Backend {
             weight: *weight,
             target: Target::Unavailable(weight.to_string()),
+            headers: Operations::default(),
         };
         weights.iter().map(unavailable).collect()
     };

@@ -193,17 +193,45 @@ async fn not_modified_may_state_a_length() {
 }
 
 #[tokio::test]
-async fn connect_is_refused() {
-    let rig = Rig::with(&[server::named("v1").await]).await;
-    let read = exchange(
-        &rig,
-        "CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\nconnection: close\r\n\r\n",
-    )
-    .await;
+async fn a_tunnel_carries_bytes_once_the_application_has_agreed() {
+    let (listener, address) = server::port().await;
+    let rig = Rig::with(&[address]).await;
+    let mut client = TcpStream::connect(rig.proxy.outbound).await.unwrap();
+    let asked = "CONNECT a.example:443 HTTP/1.1\r\nhost: a.example:443\r\n\r\n";
+    client.write_all(asked.as_bytes()).await.unwrap();
+    let (mut server, _) = listener.accept().await.unwrap();
+    let head = read_until(&mut server, "\r\n\r\n").await;
+    assert!(head.starts_with("CONNECT a.example:443 HTTP/1.1\r\n"), "{head}");
+    server.write_all(b"HTTP/1.1 200 OK\r\n\r\nhello").await.unwrap();
+    let head = read_until(&mut client, "hello").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert!(
-        read.starts_with("HTTP/1.1 501") && read.contains("CONNECT"),
-        "{read}"
+        !head.contains("content-length") && !head.contains("transfer-encoding"),
+        "{head}"
     );
+    client.write_all(b"to the server").await.unwrap();
+    read_until(&mut server, "to the server").await;
+    server.write_all(b"and back").await.unwrap();
+    read_until(&mut client, "and back").await;
+}
+
+#[tokio::test]
+async fn a_tunnel_that_the_application_refuses_is_a_plain_answer() {
+    let refuses = |request: Request<Incoming>| async move {
+        let refused = request.method() == Method::CONNECT;
+        let status = if refused {
+            StatusCode::FORBIDDEN
+        } else {
+            StatusCode::OK
+        };
+        Response::builder().status(status).body(full("v1")).unwrap()
+    };
+    let rig = Rig::with(&[server::http(refuses).await]).await;
+    let mut client = rig.client().await;
+    let asked = Request::builder().method(Method::CONNECT).uri("a:443");
+    let asked = asked.header("host", "a:443").body(empty()).unwrap();
+    assert_eq!(client.ask(asked).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(client.bodies(1).await, ["v1"]);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use outrigger_proxy::app;
 use outrigger_proxy::config::{Config, Listener};
 use outrigger_proxy::discovery;
+use outrigger_proxy::http::AccessLog;
 use outrigger_proxy::listen::OriginalDestination;
 use outrigger_proxy::mesh::Mesh;
 use outrigger_proxy::metrics::app::AppMetrics;
@@ -58,6 +59,17 @@ impl Rig {
     pub(crate) async fn towards(destination: SocketAddr, application: Option<SocketAddr>) -> Self {
         let control_plane = ControlPlane::start().await;
         let proxy = Proxy::start(&control_plane, destination, application);
+        Self::ready(control_plane, proxy, application).await
+    }
+
+    /// As [`Rig::start`], with an access log.
+    pub(crate) async fn logging(log: AccessLog) -> Self {
+        let control_plane = ControlPlane::start().await;
+        let proxy = Proxy::logging(&control_plane, VIP.parse().unwrap(), log);
+        Self::ready(control_plane, proxy, None).await
+    }
+
+    async fn ready(control_plane: ControlPlane, proxy: Proxy, application: Option<SocketAddr>) -> Self {
         let port = |address: SocketAddr| InboundPort {
             port: address.port().into(),
             protocol: Protocol::Http.into(),
@@ -104,6 +116,18 @@ impl Proxy {
             &[OriginalDestination::Fixed(destination)],
             &inbound,
         )
+    }
+
+    /// Without an application, and with an access log.
+    fn logging(control_plane: &ControlPlane, destination: SocketAddr, log: AccessLog) -> Self {
+        Self::configured(Config {
+            outbound: vec![Listener {
+                address: SocketAddr::from(([127, 0, 0, 1], 0)),
+                original: OriginalDestination::Fixed(destination),
+            }],
+            access_log: log,
+            ..config(control_plane.settings())
+        })
     }
 
     /// With any listeners.
@@ -193,6 +217,7 @@ fn config(control_plane: discovery::ControlPlane) -> Config {
         application: address.ip(),
         probes: Probes::default(),
         app_metrics: None,
+        access_log: AccessLog::default(),
         classic: false,
     }
 }

@@ -126,12 +126,14 @@ pub(crate) fn dead() -> (tokio::net::TcpSocket, SocketAddr) {
     (socket, address)
 }
 
-/// Reads until `end` has come; gives all that was read.
+/// Reads until `end` has come, and not a byte more; gives all that was read.
 pub(crate) async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     let mut read = Vec::new();
     while !read.ends_with(end.as_bytes()) {
-        let count = stream.read_buf(&mut read).await.unwrap();
-        assert!(count > 0, "closed after {:?}", Bytes::from(read));
+        match stream.read_u8().await {
+            Ok(byte) => read.push(byte),
+            Err(error) => panic!("{error} after {:?}", Bytes::from(read)),
+        }
     }
     String::from_utf8(read).unwrap()
 }

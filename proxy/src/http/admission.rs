@@ -1,0 +1,129 @@
+//! What a request must be before any rule looks at it, and the shape in which the rest of the path sees it: one
+//! authority, and a target without it. Before it on the path: `http`; after it: `forward`.
+
+use http::header::{HOST, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode, Uri, Version};
+
+use super::{MAX_HEADER_COUNT, X_REQUEST_ID, headers};
+use crate::balance::random;
+
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Refuses what cannot be routed with certainty; otherwise says what the target and Host together mean in one way:
+/// in HTTP/1 by Host alone, in HTTP/2 by the authority alone. The target's authority wins (RFC 9112, section 3.2.2;
+/// RFC 9113, section 8.3.1).
+pub(super) fn admit(request: &mut Parts) -> Result<(), (StatusCode, &'static str)> {
+    // hyper holds HTTP/1 to this itself.
+    if request.headers.len() > MAX_HEADER_COUNT {
+        let why = "there are more than 100 headers";
+        return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why));
+    }
+    let bad = |why| Err((StatusCode::BAD_REQUEST, why));
+    if request.headers.get_all(HOST).iter().count() > 1 {
+        return bad("there is more than one Host header");
+    }
+    if request.version == Version::HTTP_2 {
+        if !headers::authority(request) {
+            return bad("neither :authority nor Host names a host");
+        }
+        request.headers.remove(HOST);
+        return Ok(());
+    }
+    if let Some(authority) = request.uri.authority() {
+        let Ok(host) = HeaderValue::from_str(authority.as_str()) else {
+            return bad("the target's authority is not one");
+        };
+        request.headers.insert(HOST, host);
+        if request.method != Method::CONNECT {
+            let path = request.uri.path_and_query().cloned();
+            request.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
+        }
+    } else if request.version == Version::HTTP_11 && !request.headers.contains_key(HOST) {
+        return bad("there is no Host header");
+    }
+    Ok(())
+}
+
+/// Names the request, for logs and traces, and says how it came, unless somebody before has done so. Gives the name.
+pub(super) fn identify(request: &mut Parts) -> &str {
+    let headers = &mut request.headers;
+    headers
+        .entry(X_FORWARDED_PROTO)
+        .or_insert(HeaderValue::from_static("http"));
+    let id = headers.entry(X_REQUEST_ID).or_insert_with(|| {
+        // Hexadecimal digits and hyphens are a header's value.
+        HeaderValue::try_from(uuid(random(), random())).unwrap_or_else(|_| HeaderValue::from_static("-"))
+    });
+    id.to_str().unwrap_or_default()
+}
+
+/// A random UUID (RFC 9562, section 5.4).
+fn uuid(high: u64, low: u64) -> String {
+    let (high, low) = (high & !0xf000 | 0x4000, low >> 2 | 1 << 63);
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xffff,
+        high & 0xffff,
+        low >> 48,
+        low & 0xffff_ffff_ffff
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities() {
+        let one = |version, target: &str, hosts: &[&'static str]| {
+            let mut request = http::Request::get(target).version(version);
+            for host in hosts {
+                request = request.header(HOST, *host);
+            }
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            admit(&mut parts).map(|()| {
+                let host = parts.headers.get(HOST).map(|host| host.to_str().unwrap());
+                format!("{} {}", parts.uri, host.unwrap_or("-"))
+            })
+        };
+        let (h1, h10, h2) = (Version::HTTP_11, Version::HTTP_10, Version::HTTP_2);
+        for (version, target, hosts, expected) in [
+            (h1, "/a?b", vec!["a"], Some("/a?b a")),
+            (h1, "http://b:80/a%20?b", vec!["a"], Some("/a%20?b b:80")),
+            (h1, "http://b", vec![], Some("/ b")),
+            (h1, "/", vec![], None),
+            (h1, "/", vec!["a", "b"], None),
+            (h10, "/", vec![], Some("/ -")),
+            (h2, "http://b/a", vec!["a"], Some("http://b/a -")),
+            (h2, "/a", vec!["a"], Some("http://a/a -")),
+            (h2, "/a", vec![], None),
+            (h2, "/a", vec!["a", "b"], None),
+        ] {
+            let found = one(version, target, &hosts);
+            assert_eq!(found.as_deref().ok(), expected, "{version:?} {target} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn too_many_headers_are_431() {
+        let mut request = http::Request::get("/");
+        for number in 0..=MAX_HEADER_COUNT {
+            request = request.header("x-many", number);
+        }
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        assert_eq!(admit(&mut parts).unwrap_err().0.as_u16(), 431);
+    }
+
+    #[test]
+    fn a_request_is_named_once() {
+        let (mut parts, ()) = http::Request::get("/").body(()).unwrap().into_parts();
+        let first = identify(&mut parts).to_owned();
+        assert_eq!(identify(&mut parts), first);
+        assert_eq!(parts.headers["x-forwarded-proto"], "http");
+        assert_eq!(uuid(u64::MAX, u64::MAX), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!(uuid(0, 0), "00000000-0000-4000-8000-000000000000");
+    }
+}

@@ -1,0 +1,261 @@
+//! Tries, and the time for them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use outrigger_proxy::protocol::mesh::{HttpRoute, Retries};
+
+use super::client::{Body, empty, fed, full, http2, request, request2};
+use super::published::{http, route, to};
+use super::rig::Rig;
+use super::{client, server};
+
+/// A rig with one route to these endpoints.
+async fn rig(addresses: &[std::net::SocketAddr], change: impl FnOnce(&mut HttpRoute)) -> Rig {
+    let rig = Rig::start().await;
+    let mut one = route("one", vec![], vec![to("all", 1)]);
+    change(&mut one);
+    rig.service(&http(vec![one])).await;
+    rig.endpoints("all", addresses).await;
+    rig
+}
+
+fn on(words: &[&str], attempts: u32) -> Option<Retries> {
+    Some(Retries {
+        attempts,
+        on: words.iter().map(ToString::to_string).collect(),
+        statuses: vec![429],
+        backoff_ms: 1,
+        ..Default::default()
+    })
+}
+
+/// A server that gives a refusal so many times, and then the request's body with its attempt. Counts requests.
+async fn flaky(
+    failures: usize,
+    refusal: impl Fn() -> Response<Body> + Clone + Send + Sync + 'static,
+) -> (std::net::SocketAddr, Arc<AtomicUsize>) {
+    let count = Arc::<AtomicUsize>::default();
+    let counted = count.clone();
+    let address = server::http(move |request: Request<Incoming>| {
+        let (number, refusal) = (counted.fetch_add(1, Ordering::SeqCst), refusal.clone());
+        async move {
+            if number < failures {
+                return refusal();
+            }
+            let attempt = request.headers()["x-envoy-attempt-count"].clone();
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            Response::builder()
+                .header("x-attempt", attempt)
+                .body(full(body))
+                .unwrap()
+        }
+    })
+    .await;
+    (address, count)
+}
+
+fn refusal(status: u16) -> impl Fn() -> Response<Body> + Clone + Send + Sync + 'static {
+    move || Response::builder().status(status).body(full("no")).unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_is_tried_again_if_the_rule_says_so() {
+    for (retries, refused, failures, expected) in [
+        (on(&["5xx"], 3), 503, 2, (200, 3)),
+        (on(&["5xx"], 1), 503, 2, (503, 2)),
+        (on(&["gateway-error"], 3), 500, 1, (500, 1)),
+        (on(&["retriable-status-codes"], 3), 429, 1, (200, 2)),
+        (on(&["retriable-4xx"], 3), 409, 1, (200, 2)),
+        (on(&["5xx"], 0), 503, 1, (503, 1)),
+        (None, 503, 1, (503, 1)),
+    ] {
+        let (address, count) = flaky(failures, refusal(refused)).await;
+        let case = format!("{retries:?} {refused} {failures}");
+        let rig = rig(&[address], |route| route.retries = retries).await;
+        let answer = rig.client().await.get("/").await;
+        let came = count.load(Ordering::SeqCst);
+        assert_eq!((answer.status.as_u16(), came), expected, "{case}");
+        if answer.status == StatusCode::OK {
+            assert_eq!(answer.headers["x-attempt"], came.to_string().as_str());
+        }
+    }
+}
+
+#[tokio::test]
+async fn grpc_is_tried_again_by_its_status() {
+    let unavailable = || {
+        Response::builder()
+            .header("content-type", "application/grpc")
+            .header("grpc-status", "14")
+            .body(empty())
+            .unwrap()
+    };
+    for (retries, expected) in [(on(&["unavailable"], 2), 2), (on(&["internal"], 2), 1), (None, 1)] {
+        let (address, count) = flaky(1, unavailable).await;
+        let rig = rig(&[address], |route| route.retries = retries.clone()).await;
+        let mut client = http2(rig.proxy.outbound).await;
+        let asked = request2(Method::POST, "/a.B/C").header("content-type", "application/grpc");
+        let response = client.send_request(asked.body(full("message")).unwrap()).await;
+        let answer = client::answer(response.unwrap()).await;
+        assert_eq!(count.load(Ordering::SeqCst), expected, "{retries:?}");
+        let body = if expected == 2 { "message" } else { "" };
+        assert_eq!(answer.body, body, "{retries:?}");
+    }
+}
+
+#[tokio::test]
+async fn another_endpoint_comes_first() {
+    let (bad, tried) = flaky(usize::MAX, refusal(503)).await;
+    let rig = rig(&[bad, server::named("good").await], |route| {
+        route.retries = on(&["5xx"], 1);
+    })
+    .await;
+    assert_eq!(rig.client().await.bodies(20).await, ["good"; 20]);
+    assert!(tried.load(Ordering::SeqCst) > 0);
+}
+
+#[tokio::test]
+async fn a_body_is_sent_again_if_it_is_not_too_long() {
+    for (length, expected) in [(10_usize, 200), (60 << 10, 200), (100 << 10, 503)] {
+        let (address, _) = flaky(1, refusal(503)).await;
+        let rig = rig(&[address], |route| route.retries = on(&["5xx"], 2)).await;
+        let mut client = rig.client().await;
+        let (frames, body) = fed();
+        let feeding = tokio::spawn(async move {
+            for _ in 0..10 {
+                let frame = Frame::data(Bytes::from(vec![b'x'; length / 10]));
+                // A server that has answered takes no more.
+                if frames.send(frame).await.is_err() {
+                    break;
+                }
+            }
+        });
+        let answer = client.ask(request(Method::POST, "/").body(body).unwrap()).await;
+        feeding.await.unwrap();
+        // A long one may also have its answer before it was too long.
+        if length < 64 << 10 {
+            assert_eq!(answer.status.as_u16(), expected, "{length}");
+            assert_eq!(answer.body.len(), length / 10 * 10);
+        } else {
+            assert!([200, 503].contains(&answer.status.as_u16()), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_route_has_its_time() {
+    let never = |_| std::future::pending();
+    let rig = rig(&[server::http(never).await], |route| route.timeout_ms = 30).await;
+    let answer = rig.client().await.get("/").await;
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(answer.body, "upstream request timeout");
+    // The client's own limit is the first proxy's business.
+    let asked = request(Method::GET, "/").header("x-envoy-upstream-rq-timeout-ms", "1");
+    let answer = rig.client().await.ask(asked.body(empty()).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+    let mut client = http2(rig.proxy.outbound).await;
+    let asked = request2(Method::POST, "/a.B/C")
+        .header("content-type", "application/grpc")
+        .header("grpc-timeout", "1H");
+    let answer = client::answer(client.send_request(asked.body(empty()).unwrap()).await.unwrap()).await;
+    assert_eq!(answer.headers["grpc-status"], "14");
+}
+
+#[tokio::test]
+async fn a_grpc_deadline_is_kept_without_a_timeout_of_the_route() {
+    let never = |_| std::future::pending();
+    let rig = rig(&[server::http(never).await], |_| ()).await;
+    let mut client = http2(rig.proxy.outbound).await;
+    let asked = request2(Method::POST, "/a.B/C")
+        .header("content-type", "application/grpc")
+        .header("grpc-timeout", "20m");
+    let answer = client::answer(client.send_request(asked.body(empty()).unwrap()).await.unwrap()).await;
+    assert_eq!(answer.headers["grpc-message"], "upstream request timeout");
+}
+
+#[tokio::test]
+async fn the_time_covers_the_response_to_its_end_and_begins_at_the_requests() {
+    let (kept, mut senders) = tokio::sync::mpsc::unbounded_channel();
+    let begins = move |request: Request<Incoming>| {
+        let kept = kept.clone();
+        async move {
+            request.into_body().collect().await.unwrap();
+            let (frames, body) = fed();
+            frames.send(Frame::data(Bytes::from("begun"))).await.unwrap();
+            kept.send(frames).unwrap();
+            Response::new(body)
+        }
+    };
+    let rig = rig(&[server::http(begins).await], |route| route.timeout_ms = 50).await;
+    let (upload, body) = fed();
+    let uploading = tokio::spawn(async move {
+        for _ in 0..4 {
+            // Longer than the route's time together, which has not begun yet.
+            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+            upload.send(Frame::data(Bytes::from("x"))).await.unwrap();
+        }
+    });
+    let mut client = rig.client().await;
+    let mut response = client.send(request(Method::POST, "/").body(body).unwrap()).await;
+    uploading.await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let frame = response.frame().await.unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap(), "begun");
+    // The server would go on for ever.
+    let _open = senders.recv().await.unwrap();
+    assert!(response.frame().await.unwrap().is_err(), "it breaks off");
+}
+
+#[tokio::test]
+async fn a_try_has_its_time_and_others_follow() {
+    let slow = |_| std::future::pending();
+    let retries = |words: &[&str]| {
+        on(words, 1).map(|retries| Retries {
+            per_try_timeout_ms: 30,
+            ..retries
+        })
+    };
+    let endpoints = [server::http(slow).await, server::named("fast").await];
+    let again = rig(&endpoints, |route| route.retries = retries(&["5xx"])).await;
+    assert_eq!(again.client().await.bodies(4).await, ["fast"; 4]);
+    let once = rig(&endpoints[..1], |route| {
+        route.retries = retries(&["connect-failure"])
+    })
+    .await;
+    let answer = once.client().await.get("/").await;
+    assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
+    assert_eq!(answer.body, "upstream request timeout");
+}
+
+#[tokio::test]
+async fn a_client_may_ask_for_retries_itself() {
+    let (address, count) = flaky(1, refusal(503)).await;
+    let rig = rig(&[address], |_| ()).await;
+    let asked = request(Method::GET, "/")
+        .header("x-envoy-retry-on", "5xx")
+        .header("x-envoy-max-retries", "3");
+    let answer = rig.client().await.ask(asked.body(empty()).unwrap()).await;
+    assert_eq!((answer.status, count.load(Ordering::SeqCst)), (StatusCode::OK, 2));
+}
+
+#[tokio::test]
+async fn other_pods_are_told_how_long_it_may_take() {
+    let expected = |request: Request<Incoming>| async move {
+        let headers = request.headers();
+        assert!(!headers.contains_key("x-envoy-upstream-rq-timeout-ms"));
+        let expected = headers["x-envoy-expected-rq-timeout-ms"].to_str().unwrap();
+        Response::new(full(expected.to_owned()))
+    };
+    let rig = rig(&[server::http(expected).await], |route| route.timeout_ms = 60_000).await;
+    let told: u64 = rig.client().await.get("/").await.body.parse().unwrap();
+    assert!((59_000..=60_000).contains(&told), "{told}");
+    let asked = request(Method::GET, "/").header("x-envoy-upstream-rq-timeout-ms", "30000");
+    let answer = rig.client().await.ask(asked.body(empty()).unwrap()).await;
+    assert!(answer.body.parse::<u64>().unwrap() <= 30_000, "{answer:?}");
+}
