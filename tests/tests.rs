@@ -8,3 +8,4 @@ mod demo;
 mod explain;
 mod manifests;
 mod pods;
+mod rules;

@@ -48,11 +48,18 @@ impl Findings {
 
     /// Whether something at or below this field has no effect.
     pub fn has_mistake(&self, field: &str) -> bool {
-        [&self.errors, &self.unknown].into_iter().any(|found| {
-            let next = found.range(field.to_owned()..).next();
-            next.is_some_and(|(path, _)| path.starts_with(field))
-        })
+        self.has_error(field) || is_below(&self.unknown, field)
     }
+
+    /// Whether something at or below this field cannot mean anything.
+    pub fn has_error(&self, field: &str) -> bool {
+        is_below(&self.errors, field)
+    }
+}
+
+fn is_below(found: &Unsupported, field: &str) -> bool {
+    let next = found.range(field.to_owned()..).next();
+    next.is_some_and(|(path, _)| path.starts_with(field))
 }
 
 fn note(noted: &mut Unsupported, field: String, problem: &str) {

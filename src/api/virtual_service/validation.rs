@@ -57,33 +57,36 @@ impl VirtualServiceSpec {
     }
 
     fn validate_hosts(&self, found: &mut Findings) {
+        let mut good: Vec<&String> = Vec::new();
         for (index, host) in self.hosts.iter().enumerate() {
             let field = format!("spec.hosts[{index}]");
-            if host.parse::<std::net::IpAddr>().is_err() {
-                if found.check(field.clone(), names::host(host)).is_none() {
-                    continue;
-                }
-                if host == "*" && is_for_mesh(&self.gateways) {
-                    found.error(
-                        field.clone(),
-                        "* is every host of the mesh, which Istio does not allow; name the hosts, or a wildcard such as *.example.com",
-                    );
-                }
+            if host.parse::<std::net::IpAddr>().is_err()
+                && found.check(field.clone(), names::host(host)).is_none()
+            {
+                continue;
             }
-            let same = |other: &String| {
-                other.eq_ignore_ascii_case(host)
-                    || other
-                        .strip_prefix('*')
-                        .is_some_and(|end| host.len() > end.len() && host.ends_with(end))
-                    || host
-                        .strip_prefix('*')
-                        .is_some_and(|end| other.len() > end.len() && other.ends_with(end))
-            };
-            if let Some(other) = self.hosts[..index].iter().find(|other| same(other)) {
-                found.error(field, format!("{host} is among the hosts already, as {other}"));
+            if host == "*" && is_for_mesh(&self.gateways) {
+                found.error(
+                    field,
+                    "* is every host of the mesh, which Istio does not allow; name the hosts, or a wildcard such as *.example.com",
+                );
+                continue;
+            }
+            match good.iter().find(|other| overlap(other, host)) {
+                Some(other) => found.error(field, format!("{host} is among the hosts already, as {other}")),
+                None => good.push(host),
             }
         }
     }
+}
+
+/// Whether two hosts are one, or one is a wildcard around the other.
+fn overlap(one: &str, other: &str) -> bool {
+    let within = |wildcard: &str, host: &str| {
+        let end = wildcard.strip_prefix('*');
+        end.is_some_and(|end| host.len() > end.len() && host.ends_with(end))
+    };
+    one.eq_ignore_ascii_case(other) || within(one, other) || within(other, one)
 }
 
 /// Rules for gateways alone say nothing to a sidecar; without gateways they are for every sidecar.
@@ -117,10 +120,7 @@ fn weights(field: &str, weights: &[i32], found: &mut Findings) {
         }
     }
     if weights.len() > 1 && weights.iter().all(|weight| *weight == 0) {
-        found.error(
-            field,
-            "no destination has a weight above 0; requests for it are answered with 503",
-        );
+        found.error(field, "no destination has a weight above 0");
     }
 }
 
@@ -154,6 +154,3 @@ fn source(
         );
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -67,22 +67,45 @@ fn alone<S: RuleSpec>(rule: &Rule<S>, found: &mut BTreeSet<Problem>) {
         unknown,
         warnings,
     } = &rule.findings;
-    for (severity, fields) in [(Severity::Error, errors), (Severity::Warning, unknown)] {
-        for (field, why) in fields {
-            let effect = if why.contains(';') {
-                ""
-            } else if field.contains(".match[") {
-                "; this match never holds"
-            } else if field == "spec.workloadSelector" {
-                "; the whole rule has no effect"
-            } else {
-                "; it has no effect"
-            };
-            found.insert(problem(rule, severity, field.clone(), format!("{why}{effect}")));
-        }
+    for (field, why) in errors {
+        let why = format!("{why}; {}", effect(field));
+        found.insert(problem(rule, Severity::Error, field.clone(), why));
+    }
+    for (field, why) in unknown {
+        let effect = match field.contains(".match[") || field == "spec.workloadSelector" {
+            true => effect(field),
+            false => "it has no effect",
+        };
+        found.insert(problem(
+            rule,
+            Severity::Warning,
+            field.clone(),
+            format!("{why}; {effect}"),
+        ));
     }
     for (field, why) in warnings {
         found.insert(problem(rule, Severity::Warning, field.clone(), why.clone()));
+    }
+}
+
+/// What becomes of a field that cannot mean anything. A rule never matches more than its author wrote.
+fn effect(field: &str) -> &'static str {
+    let rule = field.ends_with(']') || field.ends_with(".route") || field.contains(".destination");
+    if field.contains(".match[") {
+        "this match never holds"
+    } else if field == "spec.workloadSelector" {
+        "the whole rule has no effect"
+    } else if field.starts_with("spec.http[")
+        && !field.contains(".mirror")
+        && (rule && !field.contains("].corsPolicy")
+            || field.contains("].redirect")
+            || field.contains("].directResponse"))
+    {
+        "requests for it are answered with 503"
+    } else if rule && (field.starts_with("spec.tcp[") || field.starts_with("spec.tls[")) {
+        "connections for it are closed"
+    } else {
+        "it has no effect"
     }
 }
 

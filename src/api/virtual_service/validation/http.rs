@@ -39,10 +39,7 @@ fn conflicts(field: &str, route: &HttpRoute, is_delegate: bool, found: &mut Find
         .map(|(name, _)| *name)
         .collect();
     match &set[..] {
-        [] => found.error(
-            field,
-            "needs a route, a redirect, a directResponse or a delegate; requests for it are answered with 503",
-        ),
+        [] => found.error(field, "needs a route, a redirect, a directResponse or a delegate"),
         [_] => {}
         [first, others @ ..] => {
             for other in others {

@@ -26,6 +26,16 @@ pub(super) fn validate(field: &str, condition: &HttpMatchRequest, delegating: bo
             string(&format!("{field}.{name}"), text, empty, delegating, found);
         }
     }
+    let begin = condition
+        .uri
+        .as_ref()
+        .and_then(|uri| uri.exact.as_ref().or(uri.prefix.as_ref()));
+    if begin.is_some_and(|begin| !begin.is_empty() && !begin.starts_with('/')) {
+        found.warning(
+            format!("{field}.uri"),
+            "never holds: every path begins with a slash",
+        );
+    }
     for (name, text) in &condition.headers {
         let field = format!("{field}.headers.{name}");
         let known = match pseudo(condition, name) {

@@ -29,7 +29,7 @@ impl Target<'_> {
         let http = &piece.http;
         let wrong = ["redirect", "directResponse"]
             .into_iter()
-            .find(|part| piece.has_mistake(part));
+            .find(|part| piece.has_error(part));
         let instead = match (wrong, &http.redirect, &http.direct_response) {
             (Some(_), ..) => None,
             (None, Some(redirect), _) => Some(Instead::Redirect(redirected(redirect))),
@@ -55,7 +55,7 @@ impl Target<'_> {
             rewrite: http
                 .rewrite
                 .as_ref()
-                .filter(|_| !piece.has_mistake("rewrite"))
+                .filter(|_| !piece.has_error("rewrite"))
                 .map(rewritten),
             headers: http.headers.as_ref().map(headers),
             timeout_ms: milliseconds(http.timeout.as_deref()),
@@ -65,7 +65,7 @@ impl Target<'_> {
             cors: http
                 .cors_policy
                 .as_ref()
-                .filter(|_| !piece.has_mistake("corsPolicy.allowOrigins"))
+                .filter(|_| !piece.has_error("corsPolicy.allowOrigins"))
                 .map(cors),
             ..Default::default()
         }

@@ -20,9 +20,9 @@ pub(in crate::control::compile) struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// Whether a part of what is done cannot be honoured.
-    pub(super) fn has_mistake(&self, part: &str) -> bool {
-        self.rule.has_mistake(&format!("{}.{part}", self.field))
+    /// Whether a part of what is done cannot be meant.
+    pub(super) fn has_error(&self, part: &str) -> bool {
+        self.rule.findings.has_error(&format!("{}.{part}", self.field))
     }
 }
 
