@@ -161,7 +161,6 @@ mod tests {
 
     use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
     use outrigger_certs::Authority;
-
     use serde_json::json;
 
     use super::*;
