@@ -16,9 +16,10 @@ use crate::discovery;
 use crate::drain::{Drain, application};
 use crate::inbound::{Application, Inbound};
 use crate::listen::{self, Connection, OriginalDestination, Refused};
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, Name};
 use crate::metrics::{Carried, Direction, Metrics};
 use crate::outbound::Outbound;
+use crate::resolver;
 
 /// How often idle connections are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -35,7 +36,7 @@ pub struct Bound {
     /// All of these addresses: what else listens in the pod is the application.
     own: HashSet<SocketAddr>,
     mesh: Mesh,
-    wanted: mpsc::UnboundedReceiver<SocketAddr>,
+    wanted: mpsc::UnboundedReceiver<Name>,
 }
 
 /// Binds every address of a proxy.
@@ -171,6 +172,7 @@ impl Bound {
         tasks.spawn(admin.clone().serve(self.metrics, Pages::Application));
         tasks.spawn(admin.serve(self.readiness, Pages::Readiness));
         let (control_plane, mesh, wanted) = (self.config.control_plane, self.mesh.clone(), self.wanted);
+        tasks.spawn(resolver::run(self.mesh.clone(), resolver::lookup));
         tasks.spawn(async move { discovery::run(control_plane, mesh, wanted, &metrics).await });
         tasks.spawn(async move {
             let mut sweep = tokio::time::interval(SWEEP);

@@ -13,7 +13,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Streaming};
 
 use crate::balance;
-use crate::mesh::{Link, Mesh, Names};
+use crate::mesh::{Link, Mesh, Name, Names};
 use crate::metrics::Metrics;
 use crate::protocol::discovery::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use crate::protocol::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Node, Status};
@@ -46,11 +46,11 @@ pub struct ControlPlane {
     pub node: String,
 }
 
-/// Keeps a stream open for ever; `wanted` yields the addresses to subscribe to.
+/// Keeps a stream open for ever; `wanted` yields the names to subscribe to.
 pub async fn run(
     control_plane: ControlPlane,
     mesh: Mesh,
-    mut wanted: mpsc::UnboundedReceiver<std::net::SocketAddr>,
+    mut wanted: mpsc::UnboundedReceiver<Name>,
     metrics: &Metrics,
 ) {
     let mut wait = FIRST_WAIT;
@@ -77,7 +77,7 @@ pub async fn run(
 async fn converse(
     control_plane: &ControlPlane,
     mesh: &Mesh,
-    wanted: &mut mpsc::UnboundedReceiver<std::net::SocketAddr>,
+    wanted: &mut mpsc::UnboundedReceiver<Name>,
     metrics: &Metrics,
     answered: &mut bool,
 ) -> anyhow::Result<()> {
@@ -96,12 +96,12 @@ async fn converse(
                     requests.send(request)?;
                 }
             }
-            Some(address) = wanted.recv() => {
-                let mut addresses = vec![address.to_string()];
-                while let Ok(address) = wanted.try_recv() {
-                    addresses.push(address.to_string());
+            Some(name) = wanted.recv() => {
+                let mut names = vec![name.to_string()];
+                while let Ok(name) = wanted.try_recv() {
+                    names.push(name.to_string());
                 }
-                requests.send(subscribe((SERVICE, addresses)))?;
+                requests.send(subscribe((SERVICE, names)))?;
             }
             _ = sweep.tick() => for (kind, names) in mesh.sweep() {
                 let request = DeltaDiscoveryRequest { type_url: kind.into(), resource_names_unsubscribe: names, ..Default::default() };
@@ -119,7 +119,7 @@ type Stream = (
 async fn open(
     control_plane: &ControlPlane,
     mesh: &Mesh,
-    wanted: &mut mpsc::UnboundedReceiver<std::net::SocketAddr>,
+    wanted: &mut mpsc::UnboundedReceiver<Name>,
 ) -> anyhow::Result<Stream> {
     let token = read(&control_plane.token_file).await?;
     let channel = connect(control_plane)

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::header::{CONNECTION, HeaderName, HeaderValue};
+use ::http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
 use ::http::{Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -62,6 +62,19 @@ impl Upstream {
         match self {
             Self::Mesh(_) => Direction::Outbound,
             Self::Local(_) => Direction::Inbound,
+        }
+    }
+
+    /// For this request: where the address may mean several services, its authority says which.
+    async fn of<T>(self, request: &Request<T>) -> Self {
+        let Self::Mesh(destination) = &self else {
+            return self;
+        };
+        let header = || request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let authority = request.uri().authority().map(::http::uri::Authority::as_str);
+        match authority.or_else(header) {
+            Some(authority) => destination.named(authority).await.map_or(self, Self::Mesh),
+            None => self,
         }
     }
 }
@@ -122,6 +135,7 @@ async fn handle(
     upstream: Upstream,
     downstream: Downstream,
 ) -> Result<Response<Body>, std::convert::Infallible> {
+    let upstream = upstream.of(&request).await;
     let direction = upstream.direction();
     let version = request.version();
     let (parts, body) = request.into_parts();

@@ -5,12 +5,17 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 
 /// How long to wait after the operating system could not give a connection, for instance for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const BACKLOG: u32 = 4096;
+/// TCP keep-alive: after how long a silence the other end is asked, how often, and how many times. Below the 350 s after
+/// which cloud providers' load balancers and NATs forget a silent connection.
+const SILENCE: Duration = Duration::from_secs(300);
+const QUESTIONS: Duration = Duration::from_secs(30);
+const UNANSWERED: u32 = 5;
 
 /// Who is at the other end, as proved by its certificate. There is no such proof yet, so there is no value.
 #[derive(Debug, Clone)]
@@ -95,6 +100,7 @@ fn connection(
     original: OriginalDestination,
 ) -> Result<Connection, Refused> {
     stream.set_nodelay(true)?;
+    keep_alive(&stream)?;
     let destination = match original {
         OriginalDestination::Fixed(address) => address,
         OriginalDestination::Redirected => redirected(&stream)?,
@@ -106,6 +112,16 @@ fn connection(
         destination,
         identity: None,
     })
+}
+
+/// Connections may be silent for as long as they like. That the other end is gone without a word is found out by asking the
+/// operating system to, so that what it left behind does not stay for ever.
+pub(crate) fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(SILENCE)
+        .with_interval(QUESTIONS)
+        .with_retries(UNANSWERED);
+    SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
 
 fn redirected(stream: &TcpStream) -> Result<SocketAddr, Refused> {

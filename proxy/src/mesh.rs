@@ -1,21 +1,26 @@
 //! What this proxy knows of the mesh: its own pod, and the destinations that the pod has used. Filled by
 //! `discovery`, asked by `outbound`; it keeps answering from what it has for as long as the control plane is away.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use crate::balance::{ANSWER, Counts};
 use crate::metrics::Carried;
+use crate::protocol::mesh;
 use crate::route::Service;
 
+mod name;
+mod resolved;
 mod resources;
 mod tables;
 mod workload;
 
+pub use name::Name;
 pub use resources::{Names, Refused};
 pub use workload::Workload;
 
@@ -36,8 +41,8 @@ struct Shared {
     tables: Mutex<Tables>,
     workload: watch::Sender<Option<Arc<Workload>>>,
     link: watch::Sender<Link>,
-    /// Addresses to subscribe to.
-    wanted: mpsc::UnboundedSender<SocketAddr>,
+    /// Names to subscribe to.
+    wanted: mpsc::UnboundedSender<Name>,
 }
 
 /// The connection to the control plane.
@@ -65,6 +70,7 @@ pub enum Lookup {
 pub struct Destination {
     address: SocketAddr,
     lookup: watch::Receiver<Lookup>,
+    mesh: Mesh,
 }
 
 impl Destination {
@@ -80,11 +86,28 @@ impl Destination {
             Lookup::Pending | Lookup::Unknown => None,
         }
     }
+
+    /// Where the address may mean several services, the one that a request's authority names, with the same address.
+    pub async fn named(&self, authority: &str) -> Option<Self> {
+        let service = self.service().filter(|service| !service.hosts.is_empty())?;
+        let name = Name::Host(service.hosts.find(authority)?);
+        self.mesh.lookup(name, self.address).await.ok()
+    }
+
+    /// A destination that is known without asking: `service` is for nobody else.
+    fn fixed(mesh: &Mesh, address: SocketAddr, service: Service) -> Self {
+        let (_, lookup) = watch::channel(Lookup::Service(Arc::new(service)));
+        Self {
+            address,
+            lookup,
+            mesh: mesh.clone(),
+        }
+    }
 }
 
 impl Mesh {
-    /// Knows nothing yet. The receiver yields the addresses that `discovery` has to subscribe to.
-    pub fn new() -> (Self, mpsc::UnboundedReceiver<SocketAddr>) {
+    /// Knows nothing yet. The receiver yields the names that `discovery` has to subscribe to.
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Name>) {
         let (wanted, receiver) = mpsc::unbounded_channel();
         let shared = Shared {
             tables: Mutex::default(),
@@ -100,19 +123,37 @@ impl Mesh {
         )
     }
 
-    /// The service at an address, waiting for the control plane's answer if it has not been asked before.
+    /// The service at an address, waiting for the control plane's answer if it has not been asked before. Where none has
+    /// the address, but there are services on its port that are known by their names alone, what is known of those.
     ///
     /// # Errors
-    /// Why the connection goes to `address` as it is: the address is outside of the mesh, no service has it, or
-    /// nobody is there to ask.
+    /// Why the connection goes to `address` as it is, or nowhere: the address is outside of the mesh, no service has it,
+    /// or nobody is there to ask.
     pub async fn find(&self, address: SocketAddr) -> Result<Destination, Carried> {
-        if self
-            .workload()
-            .is_some_and(|workload| !workload.may_contain(address.ip()))
-        {
-            return Err(Carried::Outside);
+        let workload = self.workload();
+        let inside = workload
+            .as_ref()
+            .is_none_or(|workload| workload.may_contain(address.ip()));
+        let found = match inside {
+            true => self.lookup(Name::Address(address), address).await,
+            false => Err(Carried::Outside),
+        };
+        match (found, workload) {
+            (Err(Carried::Outside | Carried::Unknown), Some(workload))
+                if workload.has_names_on(address.port()) =>
+            {
+                let all = Name::Host(format!("*:{}", address.port()));
+                self.lookup(all, address).await
+            }
+            (found, _) => found,
         }
-        let mut lookup = self.subscribe(address);
+    }
+
+    async fn lookup(&self, name: Name, address: SocketAddr) -> Result<Destination, Carried> {
+        let Some(mut lookup) = self.subscribe(name.clone()) else {
+            tracing::warn!(%name, "too many hosts are in use: nothing is asked of this one");
+            return Err(Carried::Unknown);
+        };
         let answered = lookup.wait_for(|lookup| !matches!(lookup, Lookup::Pending));
         tokio::select! {
             biased;
@@ -120,11 +161,75 @@ impl Mesh {
             answered = answered => if !matches!(answered.as_deref(), Ok(Lookup::Service(_))) { return Err(Carried::Unknown) },
             () = self.away() => return Err(Carried::ControlPlaneAway),
             () = tokio::time::sleep(ANSWER) => {
-                tracing::warn!(%address, "the control plane did not say what this address is; it goes straight through");
+                tracing::warn!(%name, "the control plane did not say what this is; it goes straight through");
                 return Err(Carried::ControlPlaneAway);
             }
         }
-        Ok(Destination { address, lookup })
+        Ok(Destination {
+            address,
+            lookup,
+            mesh: self.clone(),
+        })
+    }
+
+    /// Where a connection goes that the mesh does not know, for `why`, if the pod's Sidecar does not let it through: HTTP
+    /// is answered with 502, and anything else is closed. What could not be asked for goes through all the same, since
+    /// the mesh may well know it.
+    pub fn refusal(&self, address: SocketAddr, why: Carried) -> Option<Destination> {
+        let refused = self.workload()?.registry_only() && why != Carried::ControlPlaneAway;
+        let response = mesh::DirectResponse {
+            status: 502,
+            body: Default::default(),
+        };
+        let route = mesh::HttpRoute {
+            name: "block_all".to_owned(),
+            instead: Some(mesh::http_route::Instead::DirectResponse(response)),
+            ..Default::default()
+        };
+        let backend = mesh::Backend {
+            unavailable: "no service has this address, and the Sidecar of this pod says REGISTRY_ONLY"
+                .to_owned(),
+            cluster: "BlackHoleCluster".to_owned(),
+            weight: 1,
+            ..Default::default()
+        };
+        let published = mesh::Service {
+            host: address.ip().to_string(),
+            port: address.port().into(),
+            http_routes: vec![route],
+            tcp_backends: vec![backend],
+            ..Default::default()
+        };
+        let cluster = |backend: &mesh::Backend| self.tables().cluster(backend, &mut Vec::new());
+        let service = refused.then(|| Service::new(published, cluster))?;
+        match service {
+            Ok(service) => Some(Destination::fixed(self, address, service)),
+            // Port 0 alone.
+            Err(error) => {
+                tracing::warn!(%address, %error, "cannot be refused in words");
+                None
+            }
+        }
+    }
+
+    /// The names of endpoints that have to be resolved.
+    pub(crate) fn names_to_resolve(&self) -> BTreeSet<String> {
+        let mut tables = self.tables();
+        let names = tables.names_to_resolve();
+        tables.resolved.keep(|name| names.contains(name));
+        names
+    }
+
+    /// Says when there may be more of them.
+    pub(crate) fn names_changed(&self) -> Arc<Notify> {
+        self.tables().resolved.changes()
+    }
+
+    /// Takes in what a name stands for, or that it could not be resolved; gives whether it stands for anything now.
+    pub(crate) fn resolved(&self, name: &str, addresses: Option<Vec<IpAddr>>) -> bool {
+        let mut tables = self.tables();
+        tables.resolved(name, addresses);
+        !tables.resolved.addresses(name).is_empty()
     }
 
     /// What the control plane said of this proxy's pod, or `None` before it did.
@@ -155,13 +260,13 @@ impl Mesh {
         self.tables().counts.clone()
     }
 
-    fn subscribe(&self, address: SocketAddr) -> watch::Receiver<Lookup> {
-        let (receiver, new) = self.tables().service(address);
+    fn subscribe(&self, name: Name) -> Option<watch::Receiver<Lookup>> {
+        let (receiver, new) = self.tables().service(name.clone())?;
         if new {
             // Nobody receives only when the proxy is ending.
-            let _ = self.shared.wanted.send(address);
+            let _ = self.shared.wanted.send(name);
         }
-        receiver
+        Some(receiver)
     }
 
     /// Ends once the control plane has been away for [`AWAY`].

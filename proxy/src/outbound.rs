@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::detect::{Detected, detect};
+use crate::detect::{Detected, Sought, detect};
 use crate::drain::Drain;
 use crate::http::{self, AccessLog, Downstream, Upstream};
 use crate::listen::Connection;
 use crate::mesh::{Destination, Mesh};
 use crate::metrics::{Carried, Direction, Metrics};
 use crate::protocol::mesh::Protocol;
+use crate::route::{Backend, TlsRoute};
 use crate::tcp;
 
 /// What every outbound connection needs.
@@ -39,12 +40,18 @@ impl Outbound {
         } = connection;
         match self.mesh.find(address).await {
             Ok(destination) => self.within(stream, peer, destination).await,
-            Err(why) => {
-                self.count(why);
-                if let Err(error) = tcp::direct(stream, address).await {
-                    tracing::debug!(%address, %error, "passed-through connection ended");
+            Err(why) => match self.mesh.refusal(address, why) {
+                Some(refusal) => {
+                    self.count(Carried::Blocked);
+                    self.within(stream, peer, refusal).await;
                 }
-            }
+                None => {
+                    self.count(why);
+                    if let Err(error) = tcp::direct(stream, address).await {
+                        tracing::debug!(%address, %error, "passed-through connection ended");
+                    }
+                }
+            },
         }
     }
 
@@ -55,12 +62,21 @@ impl Outbound {
         let Some(service) = destination.service() else {
             return;
         };
+        let sought = Sought {
+            http: service.protocol == Protocol::Unspecified,
+            tls: !service.tls.is_empty(),
+        };
         match service.protocol {
             Protocol::Http => self.http(stream, peer, destination).await,
-            Protocol::Tcp => self.tcp(stream, destination).await,
-            Protocol::Unspecified => match detect(stream).await {
+            Protocol::Tcp if !sought.tls => self.tcp(stream, peer, destination, &service.tcp).await,
+            Protocol::Tcp | Protocol::Unspecified => match detect(stream, sought).await {
                 Ok((Detected::Http, stream)) => self.http(stream, peer, destination).await,
-                Ok((Detected::Opaque, stream)) => self.tcp(stream, destination).await,
+                Ok((Detected::Tls(name), stream)) => {
+                    let route = TlsRoute::find(&service.tls, name.as_deref());
+                    let backends = route.map_or(&service.tcp, |route| &route.backends);
+                    self.tcp(stream, peer, destination, backends).await;
+                }
+                Ok((Detected::Opaque, stream)) => self.tcp(stream, peer, destination, &service.tcp).await,
                 Err(error) => {
                     tracing::debug!(address = %destination.address(), %error, "connection ended before it said anything")
                 }
@@ -83,19 +99,21 @@ impl Outbound {
         http::serve(stream, Upstream::Mesh(destination), downstream).await;
     }
 
-    async fn tcp(self, stream: impl AsyncRead + AsyncWrite + Unpin, destination: Destination) {
-        let Some(service) = destination.service() else {
-            return;
-        };
+    async fn tcp(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        peer: SocketAddr,
+        destination: Destination,
+        backends: &[Backend],
+    ) {
+        let address = destination.address();
         self.count(Carried::Tcp);
-        match tcp::balanced(stream, &service.tcp).await {
+        match tcp::balanced(stream, backends, peer, address).await {
             Ok(()) => {}
-            Err(tcp::TcpError::Io(error)) => {
-                tracing::debug!(service = service.host, %error, "connection broke")
-            }
+            Err(tcp::TcpError::Io(error)) => tracing::debug!(%address, %error, "connection broke"),
             Err(error) => {
                 self.count(Carried::Failed);
-                tracing::warn!(service = service.host, port = service.port, %error, "connection not carried");
+                tracing::warn!(%address, %error, "connection not carried");
             }
         }
     }

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::balance::{Endpoint, InFlight, Limit, Outcome, Overflow, Permit};
 use crate::body::Body;
+use crate::listen::keep_alive;
 
 mod gate;
 mod http1;
@@ -254,6 +255,7 @@ pub(crate) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     stream::within(address, CONNECT_TIMEOUT, async {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        keep_alive(&stream)?;
         Ok(stream)
     })
     .await

@@ -11,6 +11,7 @@ use crate::protocol::mesh;
 
 mod cors;
 mod fault;
+mod hosts;
 mod matcher;
 mod operations;
 mod path;
@@ -23,6 +24,7 @@ mod text;
 pub use cors::Cors;
 pub(crate) use cors::Crossing;
 pub use fault::{Abort, Fault};
+pub use hosts::{Hosts, TlsRoute};
 pub(crate) use matcher::authority;
 pub use matcher::{InvalidMatch, Match};
 pub use operations::{HeaderOperations, Operations};
@@ -48,6 +50,10 @@ pub struct Service {
     pub http: Vec<Route>,
     /// Where opaque connections go.
     pub tcp: Vec<Backend>,
+    /// Where connections go that ask for a name by TLS; none of them: `tcp`.
+    pub tls: Vec<TlsRoute>,
+    /// Services that the address may mean as well, by the hosts that requests name.
+    pub hosts: Hosts,
 }
 
 /// One weighted choice of a route.
@@ -128,10 +134,18 @@ impl Service {
             })?;
             http.push(route);
         }
-        let tcp = published.tcp_backends.into_iter();
-        let tcp = tcp
-            .map(|one| Backend::new(one, &mut cluster))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut backends = |published: Vec<mesh::Backend>| {
+            let backends = published.into_iter();
+            let backends = backends.map(|one| Backend::new(one, &mut cluster));
+            backends.collect::<Result<Vec<_>, _>>()
+        };
+        let tcp = backends(published.tcp_backends)?;
+        let tls = published.tls_routes.into_iter();
+        let tls = tls.map(|route| {
+            let backends = backends(route.backends)?;
+            Ok::<_, Invalid>(TlsRoute::new(route.name, route.sni_hosts, backends))
+        });
+        let tls = tls.collect::<Result<_, _>>()?;
         if protocol != mesh::Protocol::Tcp && http.is_empty()
             || protocol != mesh::Protocol::Http && tcp.is_empty()
         {
@@ -143,6 +157,8 @@ impl Service {
             protocol,
             http,
             tcp,
+            tls,
+            hosts: Hosts::new(published.hosts),
         })
     }
 }

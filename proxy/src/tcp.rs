@@ -34,26 +34,31 @@ pub enum TcpError {
     Io(#[from] io::Error),
 }
 
-/// Carries a connection to one of the endpoints of one of the backends, until both sides have ended.
+/// Carries a connection that came from `peer` and was to go to `dialled` to one of the endpoints of one of the backends, until
+/// both sides have ended. Nothing limits how long it is silent unless a rule does.
 ///
 /// # Errors
 /// See [`TcpError`].
 pub async fn balanced(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     backends: &[Backend],
+    peer: SocketAddr,
+    dialled: SocketAddr,
 ) -> Result<(), TcpError> {
     let cluster = match choose(backends, balance::random()).map(|backend| &backend.target) {
         Some(Target::Cluster(cluster)) => cluster,
         Some(Target::Unavailable(why)) => return Err(TcpError::Unavailable(why.clone())),
         None => return Err(TcpError::Unavailable("no backend".into())),
     };
+    let key = cluster.hash_connection(peer.ip()).key;
     let mut tried = Vec::new();
     let mut last = "there is none".to_owned();
     while tried.len() < ATTEMPTS
         && let Some(endpoint) = cluster
             .pick(Ask {
                 tried: &tried,
-                ..Ask::default()
+                key,
+                original: Some(dialled),
             })
             .await
     {

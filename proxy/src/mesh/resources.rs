@@ -1,13 +1,14 @@
 //! Resources as they arrive: decoded, made ready, and put into the tables, or refused one by one.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use prost::Message;
 
+use super::resolved::Resolved;
 use super::tables::Tables;
-use super::{Lookup, Mesh, Workload};
+use super::{Lookup, Mesh, Name, Workload};
 use crate::balance::{Described, Place};
 use crate::protocol::{ENDPOINTS, SELF, SERVICE, WORKLOAD, discovery, mesh};
 use crate::route::Service;
@@ -78,7 +79,7 @@ impl Mesh {
         let services: Vec<_> = tables
             .services
             .iter()
-            .map(|(address, entry)| (address.to_string(), &entry.version))
+            .map(|(name, entry)| (name.to_string(), &entry.version))
             .collect();
         let endpoints: Vec<_> = tables
             .endpoints
@@ -121,7 +122,7 @@ impl Tables {
         let service = Service::new(published, |backend| self.cluster(backend, wanted))
             .map_err(|error| error.to_string())?;
         // Nobody asks any more: an answer that crossed our unsubscribing.
-        if let Some(entry) = address(name).and_then(|address| self.services.get_mut(&address)) {
+        if let Some(entry) = self.services.get_mut(&Name::parse(name)) {
             entry.version = version;
             entry.lookup.send_replace(Lookup::Service(Arc::new(service)));
         }
@@ -130,24 +131,67 @@ impl Tables {
 
     fn endpoints_resource(&mut self, name: &str, value: &[u8], version: String) -> Result<(), String> {
         let published = mesh::Endpoints::decode(value).map_err(|error| error.to_string())?;
-        let endpoint = |one: mesh::Endpoint| {
-            let port = u16::try_from(one.port).ok();
-            match (one.address.parse(), port) {
-                (Ok(ip), Some(port)) => Ok(Described::new(one, SocketAddr::new(ip, port))),
-                _ => Err(format!("endpoint {}:{} is not an address", one.address, one.port)),
+        let (mut told, mut named) = (published.endpoints, Vec::new());
+        for one in &told {
+            let port = u16::try_from(one.port).is_ok_and(|port| port != 0);
+            if !port || one.address.is_empty() {
+                return Err(format!("endpoint {}:{} is not an address", one.address, one.port));
             }
+        }
+        if told.iter().any(is_named) {
+            named = std::mem::take(&mut told);
+        }
+        let Some(entry) = self.endpoints.get_mut(name) else {
+            return Ok(());
         };
-        let all = published.endpoints.into_iter().map(endpoint);
-        let all = all.collect::<Result<Vec<_>, _>>()?;
-        if let Some(entry) = self.endpoints.get_mut(name) {
-            entry.version = version;
-            entry.endpoints.update(all);
+        (entry.version, entry.named) = (version, named);
+        match entry.named.is_empty() {
+            true => entry.endpoints.update(described(told, &self.resolved)),
+            // Held until the first answer, as if the control plane had not spoken yet.
+            false => self.resolve_entry(name),
         }
         Ok(())
     }
 
+    fn resolve_entry(&mut self, name: &str) {
+        let Some(entry) = self.endpoints.get(name) else {
+            return;
+        };
+        let names = entry.named.iter().filter(|one| is_named(one));
+        let missing = names.filter(|one| !self.resolved.knows(&one.address)).count();
+        if missing == 0 {
+            entry
+                .endpoints
+                .update(described(entry.named.clone(), &self.resolved));
+        }
+        self.resolved.changed();
+    }
+
+    /// The names of endpoints, each once.
+    pub(super) fn names_to_resolve(&self) -> BTreeSet<String> {
+        let named = self.endpoints.values().flat_map(|entry| &entry.named);
+        let named = named.filter(|one| is_named(one));
+        named.map(|one| one.address.clone()).collect()
+    }
+
+    /// Takes in what a name stands for now; what cannot be resolved stays what it was.
+    pub(super) fn resolved(&mut self, name: &str, addresses: Option<Vec<IpAddr>>) {
+        if !self.resolved.set(name, addresses) {
+            return;
+        }
+        let using: Vec<_> = self
+            .endpoints
+            .iter()
+            .filter(|(_, entry)| entry.named.iter().any(|one| one.address == name))
+            .map(|(resource, _)| resource.clone())
+            .collect();
+        for resource in using {
+            self.resolve_entry(&resource);
+        }
+    }
+
     fn service_gone(&mut self, name: &str) {
-        if let Some(entry) = address(name).and_then(|address| self.services.get_mut(&address)) {
+        if let Some(entry) = self.services.get_mut(&Name::parse(name)) {
             entry.version = String::new();
             entry.lookup.send_replace(Lookup::Unknown);
         }
@@ -156,11 +200,31 @@ impl Tables {
     fn endpoints_gone(&mut self, name: &str) {
         if let Some(entry) = self.endpoints.get_mut(name) {
             entry.version = String::new();
+            entry.named = Vec::new();
             entry.endpoints.update(Vec::new());
         }
     }
 }
 
-fn address(name: &str) -> Option<SocketAddr> {
-    name.parse().ok()
+fn is_named(endpoint: &mesh::Endpoint) -> bool {
+    endpoint.address.parse::<IpAddr>().is_err()
+}
+
+/// With the addresses that names stand for in their place.
+fn described(published: Vec<mesh::Endpoint>, resolved: &Resolved) -> Vec<Described> {
+    let mut all = Vec::with_capacity(published.len());
+    for one in published {
+        let port = u16::try_from(one.port).unwrap_or_default();
+        match one.address.parse::<IpAddr>() {
+            Ok(ip) => all.push(Described::new(one, SocketAddr::new(ip, port))),
+            Err(_) => {
+                let addresses = resolved.addresses(&one.address).iter();
+                all.extend(addresses.map(|ip| Described::new(one.clone(), SocketAddr::new(*ip, port))));
+            }
+        }
+    }
+    // Two names may stand for one address.
+    let mut seen = HashSet::new();
+    all.retain(|one| seen.insert(one.address));
+    all
 }

@@ -1,7 +1,6 @@
 //! The subscriptions and what has been said of each.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +8,9 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::Lookup;
+use super::resolved::Resolved;
 use super::resources::Names;
+use super::{Lookup, Name};
 use crate::balance::{Cluster, Counts, Endpoint, Endpoints, Place};
 use crate::protocol::{ENDPOINTS, SERVICE, mesh};
 use crate::route::{Backend, Target};
@@ -18,9 +18,12 @@ use crate::route::{Backend, Target};
 /// How long a destination that nobody uses is kept.
 const IDLE: Duration = Duration::from_secs(600);
 
+/// Subscriptions beyond which no more hosts are followed; addresses are, up to what the control plane bears.
+const MOST_NAMES: usize = 8192;
+
 #[derive(Debug, Default)]
 pub(super) struct Tables {
-    pub(super) services: HashMap<SocketAddr, ServiceEntry>,
+    pub(super) services: HashMap<Name, ServiceEntry>,
     /// By resource name.
     pub(super) endpoints: HashMap<String, EndpointsEntry>,
     /// By Istio's name and that of their endpoints: what the backends of all services lead to.
@@ -29,6 +32,8 @@ pub(super) struct Tables {
     /// Where the pod runs.
     place: Arc<Place>,
     pub(super) counts: Counts,
+    /// What names of endpoints stand for.
+    pub(super) resolved: Resolved,
 }
 
 #[derive(Debug)]
@@ -42,13 +47,20 @@ pub(super) struct ServiceEntry {
 pub(super) struct EndpointsEntry {
     pub(super) endpoints: Arc<Endpoints>,
     pub(super) version: String,
+    /// As published, if some of them are known by names.
+    pub(super) named: Vec<mesh::Endpoint>,
 }
 
 impl Tables {
-    /// Follows the service at an address, and whether it is new.
-    pub(super) fn service(&mut self, address: SocketAddr) -> (watch::Receiver<Lookup>, bool) {
+    /// Follows the service of a name, and whether it is new. `None` for more hosts than are followed: they are names that
+    /// clients make up.
+    pub(super) fn service(&mut self, name: Name) -> Option<(watch::Receiver<Lookup>, bool)> {
         let mut new = false;
-        let entry = self.services.entry(address).or_insert_with(|| {
+        let known = self.services.contains_key(&name);
+        if !known && self.services.len() >= MOST_NAMES && matches!(name, Name::Host(_)) {
+            return None;
+        }
+        let entry = self.services.entry(name).or_insert_with(|| {
             new = true;
             ServiceEntry {
                 lookup: watch::Sender::new(Lookup::Pending),
@@ -57,7 +69,7 @@ impl Tables {
             }
         });
         entry.used = Instant::now();
-        (entry.lookup.subscribe(), new)
+        Some((entry.lookup.subscribe(), new))
     }
 
     /// What a backend leads to: the cluster that is known by this name, unless what is said of it has changed. The
@@ -94,6 +106,7 @@ impl Tables {
             let entry = EndpointsEntry {
                 endpoints: endpoints.clone(),
                 version: String::new(),
+                named: Vec::new(),
             };
             self.endpoints.insert(name.clone(), entry);
         }
@@ -103,10 +116,10 @@ impl Tables {
     /// Forgets what nobody uses any more and gives the names to unsubscribe from.
     pub(super) fn sweep(&mut self) -> Vec<Names> {
         let mut services = Vec::new();
-        self.services.retain(|address, entry| {
+        self.services.retain(|name, entry| {
             let keep = entry.lookup.receiver_count() > 0 || entry.used.elapsed() < IDLE;
             if !keep {
-                services.push(address.to_string());
+                services.push(name.to_string());
             }
             keep
         });
@@ -134,7 +147,7 @@ impl Tables {
     }
 
     pub(super) fn dump(&self) -> serde_json::Value {
-        let service = |(address, entry): (&SocketAddr, &ServiceEntry)| {
+        let service = |(name, entry): (&Name, &ServiceEntry)| {
             let value = match &*entry.lookup.borrow() {
                 Lookup::Pending => json!("pending"),
                 Lookup::Unknown => json!("not in the mesh"),
@@ -143,10 +156,11 @@ impl Tables {
                     "port": service.port,
                     "protocol": service.protocol.as_str_name(),
                     "http": service.http.iter().map(|route| json!({"route": route.name, "to": backends(&route.backends)})).collect::<Vec<_>>(),
+                    "tls": service.tls.iter().map(|route| json!({"route": route.name, "to": backends(&route.backends)})).collect::<Vec<_>>(),
                     "tcp": backends(&service.tcp),
                 }),
             };
-            (address.to_string(), value)
+            (name.to_string(), value)
         };
         let cluster = |cluster: &Arc<Cluster>| {
             let endpoints = cluster.endpoints();

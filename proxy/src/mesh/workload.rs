@@ -1,6 +1,6 @@
 //! What the control plane says of the proxy's own pod, parsed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -14,6 +14,8 @@ pub struct Workload {
     name: String,
     inbound: HashMap<u16, mesh::Protocol>,
     ranges: Vec<IpNet>,
+    host_ports: HashSet<u16>,
+    registry_only: bool,
 }
 
 impl Workload {
@@ -34,6 +36,12 @@ impl Workload {
         };
         Ok(Self {
             name: format!("{}/{}", published.namespace, published.name),
+            registry_only: published.outbound_policy() == mesh::OutboundPolicy::RegistryOnly,
+            host_ports: published
+                .host_ports
+                .iter()
+                .filter_map(|port| u16::try_from(*port).ok())
+                .collect(),
             ranges: published
                 .mesh_ranges
                 .into_iter()
@@ -50,6 +58,16 @@ impl Workload {
     /// Whether an address can belong to the mesh. Without any range, every address can.
     pub fn may_contain(&self, address: IpAddr) -> bool {
         self.ranges.is_empty() || self.ranges.iter().any(|range| range.contains(&address))
+    }
+
+    /// Whether there are services on this port that only a name leads to.
+    pub fn has_names_on(&self, port: u16) -> bool {
+        self.host_ports.contains(&port)
+    }
+
+    /// Whether destinations that the mesh does not know are refused.
+    pub fn registry_only(&self) -> bool {
+        self.registry_only
     }
 
     /// What was declared for one of the pod's own ports.

@@ -14,6 +14,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::settings::Settings;
 use super::tls::Inside;
+use crate::listen::keep_alive;
 
 #[derive(Debug)]
 pub(super) enum Stream {
@@ -29,8 +30,9 @@ pub(super) async fn dial(address: SocketAddr, settings: &Settings, inside: Insid
     within(address, settings.connect_timeout, async {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        if let Some(keepalive) = &settings.keepalive {
-            SockRef::from(&stream).set_tcp_keepalive(keepalive)?;
+        match &settings.keepalive {
+            Some(keepalive) => SockRef::from(&stream).set_tcp_keepalive(keepalive)?,
+            None => keep_alive(&stream)?,
         }
         Ok(match &settings.tls {
             None => Stream::Plain(stream),

@@ -42,7 +42,8 @@ pub fn workload(world: &World, pod: &Pod) -> mesh::Workload {
             .iter()
             .filter(|port| view.sees(service, port.port))
             .peekable();
-        if seen.peek().is_some() {
+        // Without any range every address is asked for.
+        if seen.peek().is_some() && !world.mesh_ranges.is_empty() {
             ranges.extend(&service.ranges);
         }
         if named::is_named_only(service) {
