@@ -22,10 +22,14 @@ use crate::pool::{CONNECTION_WINDOW, MAX_HEADERS, STREAM_WINDOW};
 
 mod access;
 mod admission;
+mod asked;
+mod failed;
 mod forward;
 mod headers;
 mod limits;
 mod mirror;
+mod onward;
+mod outcome;
 mod reply;
 mod spare;
 mod tries;

@@ -121,8 +121,10 @@ pub async fn send(
     match &sent {
         Ok(response) => endpoint.report(outcome::of(response)),
         Err(SendError::Connect(..)) => endpoint.report(Outcome::ConnectFailed),
-        // A kept connection that was just being closed says nothing of the endpoint.
-        Err(SendError::Broken { reused: false, .. }) => endpoint.report(Outcome::Reset),
+        // A kept connection that was just being closed says nothing of the endpoint, nor does a client that breaks off.
+        Err(SendError::Broken { reused: false, error }) if !error.is_user() => {
+            endpoint.report(Outcome::Reset)
+        }
         Err(_) => {}
     }
     sent

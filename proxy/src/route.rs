@@ -11,6 +11,7 @@ use crate::protocol::mesh;
 
 mod cors;
 mod fault;
+mod format;
 mod hosts;
 mod matcher;
 mod operations;
@@ -24,6 +25,7 @@ mod text;
 pub use cors::Cors;
 pub(crate) use cors::Crossing;
 pub use fault::{Abort, Fault};
+pub(crate) use format::Facts;
 pub use hosts::{Hosts, TlsRoute};
 pub(crate) use matcher::authority;
 pub use matcher::{InvalidMatch, Match};

@@ -13,6 +13,7 @@ mod tests {
     mod destinations;
     mod discovery;
     mod drain;
+    mod edges;
     mod failures;
     mod grpc_probes;
     mod hooks;

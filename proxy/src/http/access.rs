@@ -186,10 +186,6 @@ impl Record {
         self.with(|entry| entry.received = Some(progress));
     }
 
-    pub(super) fn status(&mut self, status: StatusCode) {
-        self.with(|entry| entry.status = Some(status));
-    }
-
     /// All that there was to say has been said.
     pub(super) fn complete(&mut self) {
         self.with(|entry| entry.complete = true);
@@ -200,7 +196,11 @@ impl Record {
         if !self.is_on() {
             return response;
         }
-        self.status(response.status());
+        self.with(|entry| {
+            entry.status = Some(response.status());
+            // Nobody asks for the body of such a response.
+            entry.complete = entry.method == "HEAD";
+        });
         response.map(|body| counted::counted(body, self))
     }
 

@@ -1,7 +1,6 @@
 //! Copies of requests for a route's mirrors: sent beside the request, without a second look at what comes of them.
 //! Before it: `forward`; after it: `tries`.
 
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http::Request;
@@ -10,25 +9,21 @@ use http::request::Parts;
 use http_body_util::BodyExt;
 
 use super::access::Record;
+use super::failed::Failed;
 use super::headers;
 use super::limits::Limits;
 use super::tries::{To, Tries};
 use crate::balance;
 use crate::body::{Body, copied};
-use crate::route::{Mirror, Route, Target, authority};
+use crate::route::{Facts, Mirror, Route, Target, authority};
 
 /// How long a mirror may take for a whole response, unless the route says.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Sends copies of the request to those of the route's mirrors whose turn it is; gives back the body, which is copied
 /// while it is sent.
-pub(super) fn mirror(
-    route: &Route,
-    request: &Parts,
-    body: Body,
-    dialled: SocketAddr,
-    source: IpAddr,
-) -> Body {
+pub(super) fn mirror(route: &Route, request: &Parts, body: Body, facts: &Facts<'_>) -> Body {
+    let (source, dialled) = (facts.peer.ip(), facts.destination);
     let meant = |mirror: &&Mirror| mirror.share.has(balance::random());
     let mirrors: Vec<&Mirror> = route.mirrors.iter().filter(meant).collect();
     let (body, copies) = copied(body, mirrors.len());
@@ -39,7 +34,7 @@ pub(super) fn mirror(
         let mut request = request.clone();
         let shadow = shadow(authority(&request));
         headers::set_authority(&mut request, &shadow);
-        mirror.backend.headers.request.apply(&mut request.headers);
+        mirror.backend.headers.request.apply(&mut request.headers, facts);
         let (cluster, limit) = (cluster.clone(), route.timeout.unwrap_or(LIMIT));
         tokio::spawn(async move {
             let key = cluster.hash(&request.uri, &request.headers, source).key;
@@ -51,7 +46,7 @@ pub(super) fn mirror(
                 // Read to the end, so that the connection can be used again.
                 let mut body = answer.response.into_body();
                 while let Some(Ok(_)) = body.frame().await {}
-                Ok::<_, super::tries::Failed>(())
+                Ok::<_, Failed>(())
             };
             match tokio::time::timeout(limit, answered).await {
                 Ok(Ok(())) => {}

@@ -5,23 +5,22 @@
 //! it has not begun, or a kept connection was just being closed. What may have reached an application is sent again only
 //! if the route's policy says so.
 
-use std::error::Error as _;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use tokio::time::Instant;
 
 use super::access::{Flag, Record};
+use super::failed::Failed;
 use super::limits::Limits;
-use super::reply::NOT_DELIVERED;
+use super::outcome::Outcome;
 use super::spare::Spare;
 use crate::balance::{self, Ask, Cluster, Endpoint, Permit};
 use crate::body::{Body, Kept};
-use crate::pool::{self, SendError};
+use crate::pool;
 use crate::route::Ended;
 use crate::tcp::ATTEMPTS;
 
@@ -43,28 +42,6 @@ pub(super) struct Answer {
     pub(super) took: Duration,
 }
 
-/// Why there is no response.
-#[derive(Debug)]
-pub(super) struct Failed {
-    pub(super) status: StatusCode,
-    pub(super) why: String,
-    pub(super) flag: Flag,
-    /// Whether something of the request may have reached an application.
-    pub(super) delivered: bool,
-}
-
-impl Failed {
-    /// The route's timeout has passed.
-    pub(super) fn too_late() -> Self {
-        Self {
-            status: StatusCode::GATEWAY_TIMEOUT,
-            why: super::TIMEOUT.to_owned(),
-            flag: Flag::UpstreamTimeout,
-            delivered: true,
-        }
-    }
-}
-
 /// The tries of one request.
 pub(super) struct Tries<'a> {
     to: To<'a>,
@@ -81,22 +58,6 @@ pub(super) struct Tries<'a> {
     permit: Option<Permit>,
 }
 
-/// What became of one try.
-enum Outcome {
-    Answered(Response<Body>),
-    /// To be sent once more on another connection to the same endpoint.
-    Stale(Request<Body>),
-    /// No connection; the request is whole.
-    NotConnected(Request<Body>, String),
-    /// Its proxy says that the application does not listen.
-    NotDelivered,
-    /// The server says that it has not begun.
-    Refused(String),
-    Broken(String),
-    TimedOut,
-    Overflow(String),
-}
-
 impl<'a> Tries<'a> {
     pub(super) fn new(to: To<'a>, limits: &'a Limits<'a>, key: Option<u64>) -> Self {
         Self {
@@ -105,7 +66,7 @@ impl<'a> Tries<'a> {
             key,
             begun: Instant::now(),
             tried: Vec::new(),
-            count: 0,
+            count: 1,
             retried: 0,
             stale: 0,
             permit: None,
@@ -119,9 +80,8 @@ impl<'a> Tries<'a> {
         kept: Option<&Kept>,
         record: &mut Record,
     ) -> Result<Answer, Failed> {
-        let mut endpoint = self.pick().await.ok_or_else(|| self.nowhere())?;
+        let mut endpoint = self.pick().await.ok_or_else(|| Failed::nowhere(self.to))?;
         loop {
-            self.count += 1;
             self.tell(&mut request);
             record.upstream(endpoint.address);
             let spare = Spare::new(&request, kept);
@@ -144,50 +104,43 @@ impl<'a> Tries<'a> {
                     match next.and_then(|next| Some((next, spare?.request()?))) {
                         Some((next, again)) => {
                             (endpoint, request) = (next, again);
+                            self.count += 1;
                             continue;
                         }
                         None => return Ok(Answer { response, took }),
                     }
                 }
-                Outcome::NotConnected(again, why) => (
-                    self.failed(Flag::UpstreamConnectionFailure, false, why),
-                    Some(again),
-                ),
+                Outcome::NotConnected(again, why) => (Failed::not_connected(why), Some(again)),
                 Outcome::NotDelivered => {
-                    let why = "its application does not answer".to_owned();
-                    let again = spare.and_then(Spare::request);
-                    (self.failed(Flag::UpstreamConnectionFailure, false, why), again)
+                    let failed = Failed::not_connected("its application does not answer".into());
+                    (failed, spare.and_then(Spare::request))
                 }
-                Outcome::Refused(why) => {
-                    let again = spare.and_then(Spare::request);
-                    (self.failed(Flag::UpstreamRemoteReset, false, why), again)
-                }
-                Outcome::Broken(why) => {
-                    let wanted = self.limits.retries.wants(Ended::Reset);
-                    let again = spare.filter(|_| wanted).and_then(Spare::request);
-                    (self.failed(Flag::UpstreamConnectionTermination, true, why), again)
-                }
-                Outcome::TimedOut => {
-                    let wanted = self.limits.retries.wants(Ended::TimedOut);
-                    let again = spare.filter(|_| wanted).and_then(Spare::request);
-                    (self.failed(Flag::UpstreamTimeout, true, String::new()), again)
-                }
-                Outcome::Overflow(why) => return Err(self.failed(Flag::UpstreamOverflow, false, why)),
+                Outcome::Refused(why) => (Failed::refused(why), spare.and_then(Spare::request)),
+                Outcome::Broken(why) => (Failed::broken(why), self.again(Ended::Reset, spare)),
+                Outcome::TimedOut => (Failed::too_late(), self.again(Ended::TimedOut, spare)),
+                Outcome::BrokenRequest(why) => return Err(Failed::by_client(why)),
+                Outcome::Overflow(why) => return Err(Failed::overflow(why)),
             };
-            let ended = match failed.flag {
-                Flag::UpstreamConnectionFailure => Ended::NotConnected,
-                Flag::UpstreamRemoteReset => Ended::Refused,
-                Flag::UpstreamTimeout => Ended::TimedOut,
-                _ => Ended::Reset,
+            let next = match again {
+                Some(again) => self
+                    .next(&endpoint, failed.ended(), record)
+                    .await
+                    .zip(Some(again)),
+                None => None,
             };
-            let Some(again) = again else {
-                return Err(self.at(&endpoint, failed));
+            let Some((next, again)) = next else {
+                return Err(failed.at(self.to, endpoint.address, self.count));
             };
-            match self.next(&endpoint, ended, record).await {
-                Some(next) => (endpoint, request) = (next, again),
-                None => return Err(self.at(&endpoint, failed)),
-            }
+            (endpoint, request) = (next, again);
+            self.count += 1;
         }
+    }
+
+    /// The request once more, if the policy wants it although an application may have seen it.
+    fn again(&self, ended: Ended<'_>, spare: Option<Spare>) -> Option<Request<Body>> {
+        spare
+            .filter(|_| self.limits.retries.wants(ended))
+            .and_then(Spare::request)
     }
 
     async fn one(&self, endpoint: &Arc<Endpoint>, request: Request<Body>, spare: Option<&Spare>) -> Outcome {
@@ -202,40 +155,10 @@ impl<'a> Tries<'a> {
                 }
             },
         };
-        match sent {
-            Ok(mut response) => {
-                let undelivered = response.headers_mut().remove(NOT_DELIVERED).is_some();
-                if undelivered && matches!(self.to, To::Cluster(..)) && spare.is_some() {
-                    Outcome::NotDelivered
-                } else {
-                    Outcome::Answered(response)
-                }
-            }
-            Err(SendError::Connect(error, unsent)) => {
-                Outcome::NotConnected(*unsent, format!("cannot connect: {error}"))
-            }
-            Err(SendError::Unsent(error, unsent)) => {
-                if self.stale < ATTEMPTS {
-                    Outcome::Stale(*unsent)
-                } else {
-                    Outcome::NotConnected(*unsent, format!("connection closed: {error}"))
-                }
-            }
-            Err(SendError::Broken { error, reused }) => {
-                let again = spare.filter(|spare| {
-                    reused && self.stale < ATTEMPTS && closed_before_answer(&error) && spare.is_idempotent()
-                });
-                if let Some(again) = again.and_then(|spare| spare.clone().request()) {
-                    return Outcome::Stale(again);
-                }
-                let why = format!("connection broke before the response: {error}");
-                if refused(&error) {
-                    Outcome::Refused(why)
-                } else {
-                    Outcome::Broken(why)
-                }
-            }
-            Err(SendError::Overflow(overflow)) => Outcome::Overflow(overflow.to_string()),
+        let may_be_stale = self.stale < ATTEMPTS;
+        match self.to {
+            To::Cluster(..) => Outcome::at_another_pod(sent, spare, may_be_stale),
+            To::Application(_) => Outcome::of(sent, spare, may_be_stale),
         }
     }
 
@@ -318,83 +241,4 @@ impl<'a> Tries<'a> {
             headers.insert(EXPECTED_TIMEOUT, HeaderValue::from(milliseconds));
         }
     }
-
-    fn failed(&self, flag: Flag, delivered: bool, why: String) -> Failed {
-        let status = match flag {
-            Flag::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
-            _ => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        Failed {
-            status,
-            why,
-            flag,
-            delivered,
-        }
-    }
-
-    /// The same with where it happened.
-    fn at(&self, endpoint: &Endpoint, failed: Failed) -> Failed {
-        let (address, last) = (endpoint.address, &failed.why);
-        let why = match (self.to, failed.flag) {
-            (_, Flag::UpstreamTimeout) => super::TIMEOUT.to_owned(),
-            (To::Application(_), Flag::UpstreamConnectionFailure) => {
-                format!("the application does not answer at {address}: {last}")
-            }
-            (To::Cluster(cluster, _), Flag::UpstreamConnectionFailure) => format!(
-                "no endpoint of {} can be reached; tried {} times, the last: {address}: {last}",
-                cluster.name(),
-                self.count
-            ),
-            _ => format!("{address}: {last}"),
-        };
-        Failed { why, ..failed }
-    }
-
-    fn nowhere(&self) -> Failed {
-        let why = match self.to {
-            To::Cluster(cluster, _) => format!("{} has no ready endpoint", cluster.name()),
-            To::Application(endpoint) => format!("nothing is at {}", endpoint.address),
-        };
-        self.failed(Flag::NoHealthyUpstream, false, why)
-    }
-}
-
-/// The server closed a kept connection while this request was on its way, or says that it has not begun it:
-/// nobody has read it, or will say so.
-fn closed_before_answer(error: &hyper::Error) -> bool {
-    if refused(error) {
-        return true;
-    }
-    let mut source = error.source();
-    while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            return error.get_io().is_some_and(closed);
-        }
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return closed(error);
-        }
-        source = error.source();
-    }
-    error.is_incomplete_message() || error.is_closed() || error.is_canceled()
-}
-
-/// HTTP/2's ways to say that a request has not been begun (RFC 9113, section 8.7).
-fn refused(error: &hyper::Error) -> bool {
-    let mut source = error.source();
-    while let Some(error) = source {
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            return error.reason() == Some(h2::Reason::REFUSED_STREAM)
-                || error.is_go_away() && error.is_remote();
-        }
-        source = error.source();
-    }
-    false
-}
-
-fn closed(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
-    matches!(
-        error.kind(),
-        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
-    )
 }

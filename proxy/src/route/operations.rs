@@ -3,6 +3,7 @@
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 
 use super::Invalid;
+use super::format::{Facts, Value};
 use crate::protocol::mesh;
 
 /// Operations on the headers of requests and of responses.
@@ -18,10 +19,10 @@ pub struct Operations {
 #[derive(Debug, Default)]
 pub struct HeaderOperations {
     remove: Vec<HeaderName>,
-    set: Vec<(HeaderName, HeaderValue)>,
-    add: Vec<(HeaderName, HeaderValue)>,
+    set: Vec<(HeaderName, Value)>,
+    add: Vec<(HeaderName, Value)>,
     /// `host` or `:authority` among what is set: the authority is not a header everywhere.
-    authority: Option<HeaderValue>,
+    authority: Option<Value>,
 }
 
 impl Operations {
@@ -43,9 +44,8 @@ impl HeaderOperations {
         let mut ready = Self::default();
         for (operations, to) in [(published.set, &mut ready.set), (published.add, &mut ready.add)] {
             for one in operations {
-                // Istio's values are Envoy's format strings, in which a percent sign is written twice.
-                let value = HeaderValue::from_str(&one.value.replace("%%", "%"))
-                    .map_err(|_| Invalid::Header(one.name.clone(), one.value))?;
+                let value = Value::new(&one.value);
+                let value = value.ok_or_else(|| Invalid::Header(one.name.clone(), one.value))?;
                 if one.name == ":authority" || one.name.eq_ignore_ascii_case(HOST.as_str()) {
                     ready.authority = Some(value);
                 } else {
@@ -58,21 +58,23 @@ impl HeaderOperations {
     }
 
     /// Removes, then sets, then adds, as Envoy does.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap) {
+    /// Values that refer to headers mean those from before. Gives the authority that a request gets, if it gets one.
+    pub(crate) fn apply(&self, headers: &mut HeaderMap, facts: &Facts<'_>) -> Option<HeaderValue> {
+        let values = |all: &[(HeaderName, Value)]| -> Vec<Option<HeaderValue>> {
+            all.iter().map(|(_, value)| value.of(headers, facts)).collect()
+        };
+        let (set, add) = (values(&self.set), values(&self.add));
+        let authority = self.authority.as_ref().and_then(|value| value.of(headers, facts));
         for name in &self.remove {
             headers.remove(name);
         }
-        for (name, value) in &self.set {
-            headers.insert(name, value.clone());
+        for ((name, _), value) in self.set.iter().zip(set) {
+            value.and_then(|value| headers.insert(name, value));
         }
-        for (name, value) in &self.add {
-            headers.append(name, value.clone());
+        for ((name, _), value) in self.add.iter().zip(add) {
+            value.map(|value| headers.append(name, value));
         }
-    }
-
-    /// The authority that requests get.
-    pub(crate) fn authority(&self) -> Option<&HeaderValue> {
-        self.authority.as_ref()
+        authority
     }
 }
 
@@ -99,7 +101,16 @@ mod tests {
         for (name, value) in [("x-set", "0"), ("x-add", "0"), ("x-gone", "0"), ("host", "a")] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        operations.apply(&mut headers);
+        let facts = Facts {
+            peer: "10.0.0.1:4000".parse().unwrap(),
+            destination: "10.96.0.7:80".parse().unwrap(),
+            version: http::Version::HTTP_11,
+            method: "GET",
+            path: "/",
+            authority: b"a",
+            status: None,
+        };
+        let authority = operations.apply(&mut headers, &facts);
         let mut left: Vec<String> = headers
             .iter()
             .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
@@ -109,7 +120,7 @@ mod tests {
             left,
             ["host: a", "x-add: 0", "x-add: 2", "x-gone: 100%", "x-set: 1"]
         );
-        assert_eq!(operations.authority().unwrap(), "other");
+        assert_eq!(authority.unwrap(), "other");
     }
 
     #[test]

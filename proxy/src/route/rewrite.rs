@@ -46,7 +46,9 @@ impl Rewrite {
     /// The new path with the query that the request had, or `None` if it stays. A path that a target cannot be made
     /// of stays as well: the request is not what the author of the rule had in mind.
     pub(crate) fn path(&self, target: &Uri, by: Option<&Match>) -> Option<PathAndQuery> {
-        let path = match self.path.as_ref()? {
+        let rewrite = self.path.as_ref();
+        // `*` and CONNECT's target are no paths.
+        let path = match rewrite.filter(|_| target.path().starts_with('/'))? {
             Path::Covered(with) => covered(target.path(), by, with),
             Path::Regex(regex, with) => {
                 let path = canonical(target.path());
