@@ -1,5 +1,5 @@
-//! A request's body that is kept while it is sent, so that it can be sent again. Belongs to `body`; `http::tries`
-//! uses it where a policy of retries asks for it.
+//! A request's body that is kept while it is sent, so that it can be sent again. Belongs to `body`; used by
+//! `http::tries`.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -71,6 +71,12 @@ impl Kept {
             source: self.0.clone(),
             at: 0,
         }))
+    }
+
+    /// Keeps no more of it: it will not be sent again.
+    pub(crate) fn let_go(&self) {
+        // What is here already may not have been read by this try. It goes with the next that comes.
+        lock(&self.0).lost = true;
     }
 
     /// Whether [`Kept::again`] would still give it.
@@ -221,5 +227,21 @@ mod tests {
         let kept = Kept::new(Body::fed(chunks));
         assert_eq!(all(kept.again().unwrap()).await.unwrap().len(), KEPT / 2 * 3);
         assert!(!kept.is_whole() && kept.again().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_let_go_is_read_to_the_end_and_not_kept() {
+        let (sender, chunks) = mpsc::channel(2);
+        sender.send(Bytes::from("one ")).await.unwrap();
+        let kept = Kept::new(Body::fed(chunks));
+        let mut first = kept.again().unwrap();
+        first.frame().await.unwrap().unwrap();
+        let second = kept.again().unwrap();
+        kept.let_go();
+        assert!(kept.again().is_none());
+        sender.send(Bytes::from("two")).await.unwrap();
+        drop(sender);
+        assert_eq!(all(second).await.unwrap(), "one two");
+        assert!(lock(&kept.0).pieces.is_empty());
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use http::header::{HeaderValue, LOCATION};
+use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 
@@ -126,6 +126,10 @@ impl Passage<'_> {
             }
             Instead::Response(status, body) => {
                 *response.status_mut() = *status;
+                if !body.is_empty() {
+                    let text = HeaderValue::from_static("text/plain");
+                    response.headers_mut().insert(CONTENT_TYPE, text);
+                }
                 *response.body_mut() = Body::text(body.clone());
             }
         }

@@ -62,9 +62,7 @@ impl<'a> Limits<'a> {
         }
         for name in ["x-envoy-retry-on", "x-envoy-retry-grpc-on"] {
             if let Some(words) = take(name) {
-                let retries = self.retries.to_mut();
-                retries.also(words.split(','));
-                retries.asked = true;
+                self.retries.to_mut().also(words.split(','));
             }
         }
         if let Some(wish) = take("x-envoy-max-retries").and_then(|value| value.parse().ok()) {

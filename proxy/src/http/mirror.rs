@@ -39,7 +39,7 @@ pub(super) fn mirror(route: &Route, request: &Parts, body: Body, facts: &Facts<'
         tokio::spawn(async move {
             let key = cluster.hash(&request.uri, &request.headers, source).key;
             let limits = Limits::none();
-            let tries = Tries::new(To::Cluster(&cluster, dialled), &limits, key);
+            let mut tries = Tries::new(To::Cluster(&cluster, dialled), &limits, key);
             let request = Request::from_parts(request, copy);
             let answered = async {
                 let answer = tries.send(request, None, &mut Record::none()).await?;

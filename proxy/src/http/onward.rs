@@ -122,9 +122,12 @@ impl Passage<'_> {
         let mut passed: Option<BoxFuture<'static, ()>> = limits
             .timeout
             .map(|limit| Box::pin(limits.after_request(limit)) as _);
-        let tries = Tries::new(to, &limits, hashed.key);
+        let mut tries = Tries::new(to, &limits, hashed.key);
         let sent = within(&mut passed, tries.send(request, kept.as_ref(), record)).await;
-        let Answer { mut response, took } = match sent.unwrap_or_else(|| Err(Failed::too_late())) {
+        if let Some(kept) = &kept {
+            kept.let_go();
+        }
+        let Answer { mut response, took } = match sent.unwrap_or_else(|| Err(tries.too_late())) {
             Ok(answer) => answer,
             Err(failed) => {
                 record.flag(failed.flag);

@@ -46,7 +46,7 @@ impl Outcome {
             }
             Err(SendError::Broken { error, reused }) => {
                 let stale = may_be_stale && reused && closed_before_answer(&error);
-                let again = spare.filter(|spare| stale && spare.is_idempotent());
+                let again = spare.filter(|spare| stale && spare.is_repeatable());
                 if let Some(again) = again.and_then(|spare| spare.clone().request()) {
                     return Self::Stale(again);
                 }

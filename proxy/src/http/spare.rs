@@ -33,9 +33,10 @@ impl Spare {
         })
     }
 
-    /// Whether doing it twice is the same as doing it once (RFC 9110, section 9.2.2).
-    pub(super) fn is_idempotent(&self) -> bool {
-        self.method.is_idempotent()
+    /// Whether it may be sent twice without being asked: doing it twice is the same as doing it once (RFC 9110, section
+    /// 9.2.2), and there is no body that somebody may have begun to read.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.method.is_idempotent() && self.kept.is_none()
     }
 
     /// Whether there still is all of it.

@@ -56,6 +56,8 @@ pub(super) struct Tries<'a> {
     /// Kept connections that turned out to be closed.
     stale: usize,
     permit: Option<Permit>,
+    /// Whose response is waited for.
+    at: Option<Arc<Endpoint>>,
 }
 
 impl<'a> Tries<'a> {
@@ -70,12 +72,13 @@ impl<'a> Tries<'a> {
             retried: 0,
             stale: 0,
             permit: None,
+            at: None,
         }
     }
 
     /// The response, or why there is none. `kept` is the request's body, if more than one try may need it.
     pub(super) async fn send(
-        mut self,
+        &mut self,
         mut request: Request<Body>,
         kept: Option<&Kept>,
         record: &mut Record,
@@ -84,10 +87,12 @@ impl<'a> Tries<'a> {
         loop {
             self.tell(&mut request);
             record.upstream(endpoint.address);
+            self.at = Some(endpoint.clone());
             let spare = Spare::new(&request, kept);
             let begun = Instant::now();
             let outcome = self.one(&endpoint, request, spare.as_ref()).await;
             let took = begun.elapsed();
+            self.at = None;
             let (failed, again) = match outcome {
                 Outcome::Stale(again) => {
                     self.stale += 1;
@@ -134,6 +139,14 @@ impl<'a> Tries<'a> {
             (endpoint, request) = (next, again);
             self.count += 1;
         }
+    }
+
+    /// The time for all of the tries has passed, and whoever was asked last did not answer in it.
+    pub(super) fn too_late(&self) -> Failed {
+        if let Some(endpoint) = &self.at {
+            endpoint.report(balance::Outcome::TimedOut);
+        }
+        Failed::too_late()
     }
 
     /// The request once more, if the policy wants it although an application may have seen it.

@@ -29,8 +29,6 @@ pub struct Retries {
     backoff: Duration,
     /// Whether endpoints that were tried are as good as others.
     pub same_endpoints: bool,
-    /// Whether somebody wrote it, and so knows that a request may reach more than one application.
-    pub asked: bool,
 }
 
 /// What a policy can name.
@@ -73,7 +71,6 @@ impl Default for Retries {
             statuses: Vec::new(),
             backoff: BACKOFF,
             same_endpoints: false,
-            asked: false,
         }
     }
 }
@@ -88,7 +85,6 @@ impl Retries {
             statuses: statuses.collect::<Result<_, _>>()?,
             backoff: milliseconds(published.backoff_ms).unwrap_or(BACKOFF),
             same_endpoints: published.same_endpoints,
-            asked: true,
         };
         retries.also(published.on.iter().map(String::as_str));
         if published.on.is_empty() {
@@ -130,9 +126,9 @@ impl Retries {
         }
     }
 
-    /// Whether an answer, or a request that reached an application, may be wanted again: then bodies are kept.
+    /// Whether a request may have to be sent again: then its body is kept.
     pub(crate) fn keeps_bodies(&self) -> bool {
-        self.asked && self.attempts > 0
+        self.attempts > 0
     }
 
     /// How long to wait before a retry, counted from 1: up to twice as long as before the last, drawn at random so that

@@ -39,6 +39,13 @@ async fn a_pod_whose_application_no_longer_listens_is_not_noticed() {
     let rig = Rig::with(&[ending, server::named("v1").await]).await;
     assert_eq!(rig.client().await.bodies(20).await, ["v1"; 20]);
 
+    let mut client = rig.client().await;
+    for _ in 0..10 {
+        // Nothing of it has reached an application, so that a body is no reason to fail.
+        let post = request(Method::POST, "/").body(full("paid")).unwrap();
+        assert_eq!(client.ask(post).await.body, "v1");
+    }
+
     rig.endpoints("all", &[ending]).await;
     let answer = rig.client().await.get("/").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
