@@ -11,8 +11,13 @@ mod spec;
 mod virtual_service;
 
 pub use crds::{crds, crds_yaml};
+pub(crate) use destination_rule::is_table_size;
 pub use destination_rule::{
-    DestinationRule, DestinationRuleSpec, LoadBalancerSettings, SimpleLb, Subset, TrafficPolicy,
+    ClientTlsSettings, ConnectionPoolSettings, ConsistentHashLb, DestinationRule, DestinationRuleSpec,
+    H2UpgradePolicy, HttpCookie, HttpSettings, LabelSelector, LoadBalancerSettings, LocalityDistribute,
+    LocalityFailover, LocalityLbSetting, Maglev, OutlierDetection, PortTrafficPolicy, ProxyProtocol,
+    RetryBudget, RingHash, SimpleLb, Subset, TcpKeepalive, TcpSettings, TlsMode, TrafficPolicy,
+    TunnelSettings, Warmup,
 };
 pub use duration::parse_duration;
 pub use service_entry::{

@@ -1,11 +1,29 @@
-//! DestinationRule, networking.istio.io: the subsets of a host and how requests are spread over its endpoints.
+//! DestinationRule, networking.istio.io: the subsets of a host and how requests are sent to its endpoints.
 //! Field names and meanings are Istio's (`networking/v1alpha3/destination_rule.proto`); what is missing here is reported by `spec`.
+
+mod connection_pool;
+mod load_balancer;
+mod tls;
+mod validation;
+
+pub(crate) use validation::is_table_size;
 
 use std::collections::BTreeMap;
 
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use connection_pool::{
+    ConnectionPoolSettings, H2UpgradePolicy, HttpSettings, OutlierDetection, TcpKeepalive, TcpSettings,
+};
+pub use load_balancer::{
+    ConsistentHashLb, HttpCookie, LoadBalancerSettings, LocalityDistribute, LocalityFailover,
+    LocalityLbSetting, Maglev, RingHash, SimpleLb, Warmup,
+};
+pub use tls::{ClientTlsSettings, TlsMode};
+
+use super::virtual_service::PortSelector;
 
 /// Policies for what is sent to a host, after routing.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -30,7 +48,7 @@ use serde::{Deserialize, Serialize};
 pub struct DestinationRuleSpec {
     /// The service. A name without a dot is a service of this object's namespace.
     pub host: String,
-    /// For the host and for subsets without a policy of their own.
+    /// For the host, and for subsets as far as they have none of their own.
     #[serde(default)]
     pub traffic_policy: Option<TrafficPolicy>,
     /// Named parts of the service's endpoints.
@@ -39,6 +57,9 @@ pub struct DestinationRuleSpec {
     /// The namespaces whose clients may use it: `*` (the default), `.` (its own) or names.
     #[serde(default)]
     pub export_to: Vec<String>,
+    /// The pods, of this object's namespace, for whose requests it is.
+    #[serde(default)]
+    pub workload_selector: Option<LabelSelector>,
 }
 
 /// The endpoints whose pods have all of these labels.
@@ -50,9 +71,17 @@ pub struct Subset {
     /// None at all: every endpoint.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Replaces the host's.
+    /// Replaces the host's, field by field.
     #[serde(default)]
     pub traffic_policy: Option<TrafficPolicy>,
+}
+
+/// Pods by their labels.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LabelSelector {
+    /// All of them.
+    pub match_labels: BTreeMap<String, String>,
 }
 
 /// How requests are sent.
@@ -61,25 +90,64 @@ pub struct Subset {
 pub struct TrafficPolicy {
     /// How an endpoint is picked.
     pub load_balancer: Option<LoadBalancerSettings>,
+    /// How many connections and requests there may be at a time.
+    pub connection_pool: Option<ConnectionPoolSettings>,
+    /// When an endpoint is left out for its failures.
+    pub outlier_detection: Option<OutlierDetection>,
+    /// How connections are encrypted.
+    pub tls: Option<ClientTlsSettings>,
+    /// For single ports, in place of all of the above.
+    pub port_level_settings: Vec<PortTrafficPolicy>,
+    /// Not supported: TCP through an HTTP proxy.
+    pub tunnel: Option<TunnelSettings>,
+    /// Not supported: PROXY protocol towards the endpoints.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// How many of the requests at a time may be retries.
+    pub retry_budget: Option<RetryBudget>,
 }
 
-/// How an endpoint is picked.
+/// How requests to one port are sent. What it leaves out is the default, and not the host's.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(default)]
-pub struct LoadBalancerSettings {
-    /// Without further settings.
-    pub simple: Option<SimpleLb>,
+#[serde(rename_all = "camelCase", default)]
+pub struct PortTrafficPolicy {
+    /// The service's port.
+    pub port: Option<PortSelector>,
+    /// How an endpoint is picked.
+    pub load_balancer: Option<LoadBalancerSettings>,
+    /// How many connections and requests there may be at a time.
+    pub connection_pool: Option<ConnectionPoolSettings>,
+    /// When an endpoint is left out for its failures.
+    pub outlier_detection: Option<OutlierDetection>,
+    /// How connections are encrypted.
+    pub tls: Option<ClientTlsSettings>,
 }
 
-/// Istio's algorithms without settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-#[allow(missing_docs, reason = "Istio's words, which its reference explains")]
-pub enum SimpleLb {
-    Unspecified,
-    LeastConn,
-    Random,
-    Passthrough,
-    RoundRobin,
-    LeastRequest,
+/// TCP through an HTTP proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TunnelSettings {
+    /// CONNECT or POST.
+    pub protocol: String,
+    /// Where the tunnel leads.
+    pub target_host: String,
+    /// Where the tunnel leads.
+    pub target_port: u32,
+}
+
+/// PROXY protocol.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default)]
+pub struct ProxyProtocol {
+    /// V1 or V2.
+    pub version: Option<String>,
+}
+
+/// A limit for retries that grows with the requests.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RetryBudget {
+    /// Of the requests under way; 20 by default.
+    pub percent: Option<f64>,
+    /// Always allowed; 3 by default.
+    pub min_retry_concurrency: Option<u32>,
 }

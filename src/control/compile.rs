@@ -3,6 +3,8 @@
 mod endpoints;
 mod entries;
 mod named;
+mod place;
+mod policy;
 mod problems;
 mod protocol;
 mod routes;

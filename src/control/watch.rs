@@ -68,7 +68,7 @@ pub async fn run(
                 rule(&object).map(Object::VirtualService)
             }),
             watch(Kind::DestinationRule, destination_rules, &feed, |object| {
-                rule(&object).map(Object::DestinationRule)
+                rule(&object).map(|rule| Object::DestinationRule(Box::new(rule)))
             }),
             watch(Kind::ServiceEntry, service_entries, &feed, |object| {
                 rule(&object).map(|rule| Object::ServiceEntry(Box::new(rule)))

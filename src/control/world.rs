@@ -16,7 +16,7 @@ use ipnet::IpNet;
 pub use change::Change;
 pub use event::{Event, Kind, Object};
 pub(in crate::control) use host::matches;
-pub use objects::{Endpoint, EndpointSlice, Key, Namespace, Pod, Service, ServicePort};
+pub use objects::{Endpoint, EndpointSlice, Key, Namespace, Pod, Service, ServicePort, TrafficDistribution};
 pub use rule::{Meta, Rule, RuleSpec};
 pub use view::View;
 
@@ -263,7 +263,7 @@ impl World {
             }
             Object::DestinationRule(rule) => {
                 let hosts = self.destination_rules.insert(rule.resolved(&self.cluster_domain));
-                self.touch_hosts(hosts, change);
+                self.touch_policies(hosts, change);
             }
             Object::ServiceEntry(rule) => {
                 let (key, rule) = (rule.meta.key.clone(), rule.with_hosts());
@@ -306,7 +306,7 @@ impl World {
             }
             Kind::DestinationRule => {
                 let hosts = self.destination_rules.remove(key);
-                self.touch_hosts(hosts, change);
+                self.touch_policies(hosts, change);
             }
             Kind::ServiceEntry => {
                 change.rules |= self.service_entries.get(key).is_some();
@@ -426,6 +426,17 @@ impl World {
         for service in self.services.of_pod(pod) {
             change.endpoints.insert(host::of(service, &self.cluster_domain));
         }
+    }
+
+    /// The hosts of DestinationRules: the labels by which these prefer endpoints are published with the endpoints.
+    fn touch_policies(&self, patterns: BTreeSet<String>, change: &mut Change) {
+        if patterns.is_empty() {
+            return;
+        }
+        let mut touched = Change::default();
+        self.touch_hosts(patterns, &mut touched);
+        touched.endpoints.extend(touched.hosts.iter().cloned());
+        change.merge(touched);
     }
 
     /// What rules name: hosts, or wildcards that stand for every service they match.

@@ -33,7 +33,18 @@ pub struct Overflow {
 
 /// How many of each there are, and may be.
 #[derive(Debug, Default)]
-pub struct Limits([Gauge; 4]);
+pub struct Limits {
+    gauges: [Gauge; 4],
+    budget: Option<Budget>,
+}
+
+/// How many retries there may be for the requests that are under way, in place of a fixed number.
+#[derive(Debug, Clone, Copy)]
+struct Budget {
+    /// Of the requests, 1.0 for all of them.
+    share: f64,
+    least: usize,
+}
 
 #[derive(Debug, Default)]
 struct Gauge {
@@ -52,12 +63,22 @@ impl Limits {
             most: usize::try_from(most).unwrap_or(usize::MAX),
             now: AtomicUsize::new(0),
         };
-        Self([
+        let mut gauges = [
             gauge(published.max_connections),
             gauge(published.max_pending_requests),
             gauge(published.max_requests),
             gauge(published.max_retries),
-        ])
+        ];
+        let budget = published.retry_budget_percent.map(|percent| Budget {
+            share: percent / 100.0,
+            least: usize::try_from(published.retry_budget_least).unwrap_or(usize::MAX),
+        });
+        if budget.is_some() {
+            // What the budget is a share of has to be counted.
+            let requests = &mut gauges[Limit::Requests as usize].most;
+            *requests = if *requests == 0 { usize::MAX } else { *requests };
+        }
+        Self { gauges, budget }
     }
 
     /// One more, unless that is too many.
@@ -66,10 +87,14 @@ impl Limits {
     /// See [`Overflow`].
     pub fn take(self: &Arc<Self>, limit: Limit) -> Result<Permit, Overflow> {
         let gauge = self.gauge(limit);
-        let most = gauge.most;
-        if most == 0 {
-            return Ok(Permit(None));
-        }
+        let most = match self.budget {
+            Some(budget) if limit == Limit::Retries => {
+                let requests = self.gauge(Limit::Requests).now.load(Ordering::Relaxed);
+                ((requests as f64 * budget.share) as usize).max(budget.least)
+            }
+            _ if gauge.most == 0 => return Ok(Permit(None)),
+            _ => gauge.most,
+        };
         let before = gauge.now.fetch_add(1, Ordering::Relaxed);
         let permit = Permit(Some((self.clone(), limit)));
         // Dropping the permit takes it back.
@@ -87,7 +112,7 @@ impl Limits {
     }
 
     fn gauge(&self, limit: Limit) -> &Gauge {
-        &self.0[limit as usize]
+        &self.gauges[limit as usize]
     }
 }
 
@@ -132,7 +157,20 @@ mod tests {
         drop(first);
         let _third = limits.take(Limit::Requests).unwrap();
         assert!(limits.take(Limit::Requests).is_err());
-        // What is not limited is not.
+        // What is not limited is not counted.
         let _many: Vec<_> = (0..100).map(|_| limits.take(Limit::Retries).unwrap()).collect();
+    }
+
+    #[test]
+    fn a_budget_grows_with_the_requests() {
+        let limits = Arc::new(Limits::new(&mesh::ConnectionPool {
+            retry_budget_percent: Some(20.0),
+            retry_budget_least: 2,
+            ..Default::default()
+        }));
+        let take = |limit, count| -> Vec<_> { (0..count).map_while(|_| limits.take(limit).ok()).collect() };
+        assert_eq!(take(Limit::Retries, 10).len(), 2);
+        let requests = take(Limit::Requests, 20);
+        assert_eq!((requests.len(), take(Limit::Retries, 10).len()), (20, 4));
     }
 }

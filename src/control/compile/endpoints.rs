@@ -1,13 +1,15 @@
-//! The ready endpoints of a service's port, or of a subset of them.
+//! The endpoints of a service's port, or of a subset of them: where they are, and all by which a client may prefer some.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use outrigger_proxy::protocol::mesh;
 
+use super::place;
 use crate::control::world::{Endpoint, World};
 
-/// The endpoints of that resource name, sorted; none if they are not ready. `None` if there is no such service or port.
+/// The endpoints of that resource name, sorted: those that are ready, and those that are about to end and still answer.
+/// `None` if there is no such service or port.
 pub fn endpoints(world: &World, name: &str) -> Option<mesh::Endpoints> {
     let (host, port, labels) = parse(name)?;
     let service = world.service_by_host(host)?;
@@ -19,12 +21,13 @@ pub fn endpoints(world: &World, name: &str) -> Option<mesh::Endpoints> {
             .all(|(label, value)| own.is_some_and(|own| own.get(*label).is_some_and(|v| v == value)))
     };
     let primary = service.addresses.first();
+    let named = named_labels(world, host);
     let mut found = BTreeMap::new();
     for slice in world.services().slices(&service.key) {
         for endpoint in slice
             .endpoints
             .iter()
-            .filter(|endpoint| endpoint.ready && selected(endpoint))
+            .filter(|endpoint| (endpoint.ready || endpoint.ending) && selected(endpoint))
         {
             let Some(target) = endpoint.port(slice, &port.name) else {
                 continue;
@@ -41,7 +44,10 @@ pub fn endpoints(world: &World, name: &str) -> Option<mesh::Endpoints> {
                 (None, Some(entry)) if endpoint.addresses.is_empty() => Address::Name(&entry.address),
                 _ => continue,
             };
-            found.insert((address, target), published(endpoint, address, target));
+            found.insert(
+                (address, target),
+                published(world, &named, endpoint, address, target),
+            );
         }
     }
     Some(mesh::Endpoints {
@@ -56,9 +62,17 @@ enum Address<'a> {
     Name(&'a str),
 }
 
-fn published(endpoint: &Endpoint, address: Address<'_>, port: u16) -> mesh::Endpoint {
+fn published(
+    world: &World,
+    named: &BTreeSet<&str>,
+    endpoint: &Endpoint,
+    address: Address<'_>,
+    port: u16,
+) -> mesh::Endpoint {
     let entry = endpoint.entry.as_deref();
-    let locality = entry.and_then(|entry| entry.locality.as_deref());
+    let own = world.labels_of(endpoint);
+    let labels = own.into_iter().flatten();
+    let labels = labels.filter(|(name, _)| named.contains(name.as_str()));
     mesh::Endpoint {
         address: match address {
             Address::Ip(address) => address.to_string(),
@@ -66,17 +80,36 @@ fn published(endpoint: &Endpoint, address: Address<'_>, port: u16) -> mesh::Endp
         },
         port: u32::from(port),
         weight: entry.and_then(|entry| entry.weight).unwrap_or_default(),
-        locality: locality.map(|locality| {
-            let mut parts = locality.splitn(3, '/').map(str::to_owned);
-            let mut part = || parts.next().unwrap_or_default();
-            mesh::Locality {
-                region: part(),
-                zone: part(),
-                subzone: part(),
-            }
-        }),
-        ..Default::default()
+        locality: place::of_endpoint(world, endpoint),
+        labels: labels
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        node: endpoint.node.clone().unwrap_or_default(),
+        terminating: !endpoint.ready,
     }
+}
+
+/// The labels by which DestinationRules for a host prefer endpoints. The others are not published: most clients would never
+/// look at them.
+fn named_labels<'a>(world: &'a World, host: &str) -> BTreeSet<&'a str> {
+    let mut named = BTreeSet::new();
+    for rule in world.destination_rules_for(host) {
+        let policies = rule
+            .spec
+            .subsets
+            .iter()
+            .map(|subset| subset.traffic_policy.as_ref())
+            .chain([rule.spec.traffic_policy.as_ref()]);
+        let settings = policies.flatten().flat_map(|policy| {
+            let of_ports = policy.port_level_settings.iter().map(|port| &port.load_balancer);
+            of_ports.chain([&policy.load_balancer]).flatten()
+        });
+        let priorities = settings.filter_map(|settings| settings.locality_lb_setting.as_ref());
+        for label in priorities.flat_map(|setting| &setting.failover_priority) {
+            named.insert(label.split_once('=').map_or(label.as_str(), |(name, _)| name));
+        }
+    }
+    named
 }
 
 /// The host that a resource name is about.

@@ -1,6 +1,7 @@
 //! What in the rules does not do what it says: for the log (`feed` says each of them once) and for the objects' statuses.
 //! What an object says alone is in its findings; here it is seen together with the rest of the world.
 
+mod policies;
 mod together;
 
 use std::collections::BTreeSet;
@@ -48,6 +49,9 @@ pub fn problems(world: &World) -> BTreeSet<Problem> {
     }
     for rule in world.destination_rules() {
         alone(rule, &mut found);
+        for (field, why) in policies::of(world, rule) {
+            found.insert(problem(rule, Severity::Warning, field, why));
+        }
     }
     for rule in world.service_entries() {
         alone(rule, &mut found);
@@ -91,8 +95,13 @@ fn alone<S: RuleSpec>(rule: &Rule<S>, found: &mut BTreeSet<Problem>) {
 /// What becomes of a field that cannot mean anything. A rule never matches more than its author wrote.
 fn effect(field: &str) -> &'static str {
     let rule = field.ends_with(']') || field.ends_with(".route") || field.contains(".destination");
+    // What is asked of a connection and cannot be given is never left out in silence.
+    let connection =
+        field.contains(".tls.") || field.ends_with(".tunnel") || field.ends_with(".proxyProtocol");
     if field.contains(".match[") {
         "this match never holds"
+    } else if connection {
+        "requests for it are answered with 503"
     } else if field == "spec.workloadSelector" {
         "the whole rule has no effect"
     } else if field.starts_with("spec.http[")

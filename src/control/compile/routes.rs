@@ -13,7 +13,8 @@ use std::net::IpAddr;
 
 use outrigger_proxy::protocol::mesh;
 
-use super::subset::{Policy, resource_name};
+use super::policy;
+use super::subset::{Rules, resource_name};
 use super::{Client, protocol};
 use crate::api::{Destination, VirtualServiceSpec, is_for_mesh};
 use crate::control::world::{Rule, Service, ServicePort, World};
@@ -184,30 +185,30 @@ impl Target<'_> {
         if service.port(port).is_none() {
             return Err(format!("service {host} has no port {port}"));
         }
-        let policy = Policy::of(self.world, &self.client.namespace, &service.key, &host);
-        let subset = match subset {
-            Some(name) => {
-                let found = policy.subset(name);
-                Some(found.ok_or_else(|| format!("subset {name} of {host} is in no DestinationRule"))?)
-            }
-            None => None,
-        };
-        let labels = subset.map(|subset| subset.labels.clone()).unwrap_or_default();
+        let rules = Rules::of(self.world, self.client, &service.key, &host);
+        let found = subset.map(|name| {
+            let found = rules.subset(name);
+            found.ok_or_else(|| format!("subset {name} of {host} is in no DestinationRule"))
+        });
+        let found = found.transpose()?;
+        let labels = found.map(|subset| subset.labels.clone()).unwrap_or_default();
         // Where the client dialled is known to be the service's only if it dialled this one, or if there is nothing else.
         let original = service.original_destination
             && subset.is_none()
             && (service.is_entry() || service.key == self.service.key);
-        Ok(mesh::Backend {
+        let mut backend = mesh::Backend {
             endpoints: match original {
                 true => String::new(),
                 false => resource_name(&host, port, &labels),
             },
             original_destination: original,
             weight,
-            load_balancer: policy.load_balancer(subset).into(),
-            unavailable: String::new(),
+            cluster: format!("outbound|{port}|{}|{host}", subset.unwrap_or_default()),
             ..Default::default()
-        })
+        };
+        policy::apply(&mut backend, &rules.parts(found, port), service, &host)
+            .map_err(|why| format!("{} asks for {why}", rules.title()))?;
+        Ok(backend)
     }
 }
 

@@ -581,7 +581,7 @@ fn endpoints_are_ready_selected_and_sorted() {
     for (name, expected) in [
         (
             format!("{host}:5000"),
-            Some("10.1.0.3:8080 10.1.0.5:8080 10.1.0.20:8080"),
+            Some("10.1.0.3:8080 10.1.0.4:8080(ending) 10.1.0.5:8080 10.1.0.20:8080"),
         ),
         (format!("{host}:5000/version=v1"), Some("10.1.0.3:8080")),
         (
@@ -591,7 +591,7 @@ fn endpoints_are_ready_selected_and_sorted() {
         (format!("{host}:5000/version=v3"), Some("")),
         (
             format!("{host}:6000"),
-            Some("10.1.0.3:6001 10.1.0.5:6001 10.1.0.20:6001"),
+            Some("10.1.0.3:6001 10.1.0.4:6001(ending) 10.1.0.5:6001 10.1.0.20:6001"),
         ),
         (format!("{host}:7000"), Some("")),
         (format!("{host}:5001"), None),
@@ -601,7 +601,8 @@ fn endpoints_are_ready_selected_and_sorted() {
     ] {
         let seen = endpoints(&world, &name).map(|endpoints| {
             let all = endpoints.endpoints.iter();
-            all.map(|endpoint| format!("{}:{}", endpoint.address, endpoint.port))
+            let ending = |endpoint: &mesh::Endpoint| if endpoint.terminating { "(ending)" } else { "" };
+            all.map(|endpoint| format!("{}:{}{}", endpoint.address, endpoint.port, ending(endpoint)))
                 .collect::<Vec<_>>()
                 .join(" ")
         });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use outrigger_proxy::protocol::mesh;
 
-use super::{named, protocol};
+use super::{named, place, protocol};
 use crate::control::world::{Pod, World};
 
 /// The pod, what it sees of the mesh, and what is spoken on the ports on which services reach the pod.
@@ -54,7 +54,10 @@ pub fn workload(world: &World, pod: &Pod) -> mesh::Workload {
         true => mesh::OutboundPolicy::RegistryOnly,
         false => mesh::OutboundPolicy::AllowAny,
     };
+    let (locality, node) = place::of_pod(world, pod);
     mesh::Workload {
+        locality,
+        node,
         namespace: pod.key.namespace.clone(),
         name: pod.key.name.clone(),
         labels: pod.labels.clone().into_iter().collect(),
@@ -62,6 +65,5 @@ pub fn workload(world: &World, pod: &Pod) -> mesh::Workload {
         mesh_ranges: ranges.iter().map(ToString::to_string).collect(),
         outbound_policy: policy.into(),
         host_ports: host_ports.into_iter().collect(),
-        ..Default::default()
     }
 }

@@ -136,7 +136,7 @@ impl Document {
                 Object::VirtualService(self.rule::<VirtualServiceSpec>()?)
             }
             (version, "DestinationRule") if version.starts_with("networking.istio.io/") => {
-                Object::DestinationRule(self.rule::<DestinationRuleSpec>()?)
+                Object::DestinationRule(Box::new(self.rule::<DestinationRuleSpec>()?))
             }
             (version, "ServiceEntry") if version.starts_with("networking.istio.io/") => {
                 Object::ServiceEntry(Box::new(self.rule::<ServiceEntrySpec>()?))

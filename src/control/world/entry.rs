@@ -268,6 +268,7 @@ pub(super) fn service(host: &str, rules: &[&Rule<ServiceEntrySpec>]) -> Option<S
         original_destination: !first.spec.has_endpoints(),
         external_name: None,
         export_to: first.spec.export_to.clone(),
+        ..Default::default()
     })
 }
 

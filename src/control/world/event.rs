@@ -58,7 +58,7 @@ pub enum Object {
     Service(Service),
     EndpointSlice(EndpointSlice),
     VirtualService(Rule<VirtualServiceSpec>),
-    DestinationRule(Rule<DestinationRuleSpec>),
+    DestinationRule(Box<Rule<DestinationRuleSpec>>),
     ServiceEntry(Box<Rule<ServiceEntrySpec>>),
     Sidecar(Rule<SidecarSpec>),
 }

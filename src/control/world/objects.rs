@@ -104,6 +104,21 @@ pub struct Service {
     pub external_name: Option<String>,
     /// The namespaces whose clients see it: `*`, `.` (its own), `~` (nobody) or names; none at all: everybody.
     pub export_to: Vec<String>,
+    /// What of its endpoints clients prefer.
+    pub traffic_distribution: Option<TrafficDistribution>,
+    /// `internalTrafficPolicy: Local`: clients use the endpoints of their own node, and no others.
+    pub own_node_only: bool,
+    /// `sessionAffinity: ClientIP`: a pod keeps its endpoint.
+    pub client_ip_affinity: bool,
+}
+
+/// Kubernetes' `trafficDistribution`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrafficDistribution {
+    /// `PreferSameZone`, and `PreferClose`, its older name.
+    SameZone,
+    /// `PreferSameNode`.
+    SameNode,
 }
 
 /// A TCP port of a service.
@@ -142,6 +157,13 @@ const EXPORT_TO: &str = "networking.istio.io/exportTo";
 impl From<core::Service> for Service {
     fn from(service: core::Service) -> Self {
         let spec = service.spec.unwrap_or_default();
+        let traffic_distribution = match spec.traffic_distribution.as_deref() {
+            Some("PreferClose" | "PreferSameZone") => Some(TrafficDistribution::SameZone),
+            Some("PreferSameNode") => Some(TrafficDistribution::SameNode),
+            _ => None,
+        };
+        let own_node_only = spec.internal_traffic_policy.as_deref() == Some("Local");
+        let client_ip_affinity = spec.session_affinity.as_deref() == Some("ClientIP");
         let headless = spec.cluster_ip.as_deref() == Some("None");
         let external_name = spec
             .external_name
@@ -182,6 +204,9 @@ impl From<core::Service> for Service {
                 .collect(),
             ports: ports.collect(),
             original_destination: headless,
+            traffic_distribution,
+            own_node_only,
+            client_ip_affinity,
             external_name,
             export_to: export_to
                 .map(|to| to.trim().to_owned())
@@ -211,6 +236,12 @@ pub struct Endpoint {
     pub addresses: Vec<IpAddr>,
     /// Whether it wants traffic.
     pub ready: bool,
+    /// Whether it is about to end and still answers: used where no other endpoint is ready.
+    pub ending: bool,
+    /// The zone it runs in, as far as the slice says.
+    pub zone: Option<String>,
+    /// The node it runs on, as far as the slice says.
+    pub node: Option<String>,
     /// The pod, if it is one.
     pub pod: Option<Key>,
     /// The pod's own name below the service's, which StatefulSets give.
@@ -241,28 +272,33 @@ impl From<discovery::EndpointSlice> for EndpointSlice {
             .filter(|port| is_tcp(port.protocol.as_deref()))
             .filter_map(|port| Some((port.name.unwrap_or_default(), u16::try_from(port.port?).ok()?)));
         let ports = ports.collect();
-        let endpoints = slice.endpoints.into_iter().map(|endpoint| Endpoint {
-            addresses: endpoint
-                .addresses
-                .iter()
-                .filter_map(|address| address.parse().ok())
-                .collect(),
+        let endpoints = slice.endpoints.into_iter().map(|endpoint| {
+            let conditions = endpoint.conditions.unwrap_or_default();
             // The API says that an endpoint of which nothing is known is to be taken as ready.
-            ready: endpoint
-                .conditions
-                .and_then(|conditions| conditions.ready)
-                .unwrap_or(true),
-            pod: endpoint
-                .target_ref
-                .filter(|target| target.kind.as_deref() == Some("Pod"))
-                .map(|target| {
-                    Key::new(
-                        target.namespace.as_deref().unwrap_or(&key.namespace),
-                        target.name.as_deref().unwrap_or_default(),
-                    )
-                }),
-            hostname: endpoint.hostname,
-            entry: None,
+            let ready = conditions.ready.unwrap_or(true);
+            let ending = conditions.terminating == Some(true) && conditions.serving.unwrap_or(ready);
+            Endpoint {
+                addresses: endpoint
+                    .addresses
+                    .iter()
+                    .filter_map(|address| address.parse().ok())
+                    .collect(),
+                ready,
+                pod: endpoint
+                    .target_ref
+                    .filter(|target| target.kind.as_deref() == Some("Pod"))
+                    .map(|target| {
+                        Key::new(
+                            target.namespace.as_deref().unwrap_or(&key.namespace),
+                            target.name.as_deref().unwrap_or_default(),
+                        )
+                    }),
+                ending,
+                zone: endpoint.zone,
+                node: endpoint.node_name,
+                hostname: endpoint.hostname,
+                entry: None,
+            }
         });
         let endpoints = endpoints.collect();
         Self {

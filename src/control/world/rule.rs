@@ -88,6 +88,10 @@ impl RuleSpec for DestinationRuleSpec {
     fn export_to(&self) -> &[String] {
         &self.export_to
     }
+
+    fn validate(&self, found: &mut Findings) {
+        DestinationRuleSpec::validate(self, found);
+    }
 }
 
 impl<S: RuleSpec> Rule<S> {

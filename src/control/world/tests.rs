@@ -122,7 +122,7 @@ fn an_event_touches_whom_it_concerns() {
         (
             "subsets matter to those who route to them",
             apply(rule("DestinationRule", "{host: b, subsets: [{name: v1}]}")),
-            "hosts a b",
+            "hosts a b; endpoints b",
         ),
         (
             "old and new hosts",
@@ -132,7 +132,7 @@ fn an_event_touches_whom_it_concerns() {
         (
             "a wildcard means all that it matches",
             apply(rule("DestinationRule", "{host: '*.default.svc.cluster.local'}")),
-            "hosts a b",
+            "hosts a b; endpoints a b",
         ),
         ("a rule goes", delete(Kind::VirtualService, "r"), "hosts a"),
         ("what is not there", delete(Kind::DestinationRule, "r"), ""),
