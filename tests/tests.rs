@@ -5,6 +5,7 @@ mod chart;
 mod check;
 mod corpus;
 mod demo;
+mod discovery;
 mod explain;
 mod manifests;
 mod pods;

@@ -10,7 +10,9 @@ use tokio::time::Instant;
 
 use super::review::Review;
 use super::{Webhook, json, read};
-use crate::api::{DestinationRuleSpec, Findings, InvalidField, VirtualServiceSpec};
+use crate::api::{
+    DestinationRuleSpec, Findings, InvalidField, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec,
+};
 use crate::control::world::Rule;
 
 const GROUP: &str = "networking.istio.io";
@@ -57,6 +59,8 @@ fn findings(kind: &str, object: &Value) -> Option<Result<Findings, InvalidField>
     match kind {
         "VirtualService" => Some(Rule::<VirtualServiceSpec>::read(object).map(|rule| rule.findings)),
         "DestinationRule" => Some(Rule::<DestinationRuleSpec>::read(object).map(|rule| rule.findings)),
+        "ServiceEntry" => Some(Rule::<ServiceEntrySpec>::read(object).map(|rule| rule.findings)),
+        "Sidecar" => Some(Rule::<SidecarSpec>::read(object).map(|rule| rule.findings)),
         _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! What discovery counts, under the names that istiod gives the same things, so that dashboards find them.
+//! What discovery counts, under the names that istiod gives the same things, if it does, so that dashboards find them.
 
 use std::sync::atomic::AtomicI64;
 
@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 pub(super) struct Metrics {
     connected: Gauge<i64, AtomicI64>,
     pushes: Family<Labels, Counter>,
+    resources: Family<Labels, Counter>,
     rejects: Family<Labels, Counter>,
 }
 
@@ -37,6 +38,7 @@ impl Metrics {
         let metrics = Self {
             connected: Gauge::default(),
             pushes: Family::default(),
+            resources: Family::default(),
             rejects: Family::default(),
         };
         registry.register(
@@ -48,6 +50,11 @@ impl Metrics {
             "pilot_xds_pushes",
             "Responses that were sent",
             metrics.pushes.clone(),
+        );
+        registry.register(
+            "outrigger_discovery_resources",
+            "Resources in responses, and names of which was said that there is nothing",
+            metrics.resources.clone(),
         );
         registry.register(
             "pilot_total_xds_rejects",
@@ -63,8 +70,11 @@ impl Metrics {
         Connected(self.connected.clone())
     }
 
-    pub(super) fn push(&self, type_url: &str) {
-        self.pushes.get_or_create(&labels(type_url)).inc();
+    /// A response with so many resources.
+    pub(super) fn push(&self, type_url: &str, resources: usize) {
+        let labels = labels(type_url);
+        self.pushes.get_or_create(&labels).inc();
+        self.resources.get_or_create(&labels).inc_by(resources as u64);
     }
 
     pub(super) fn reject(&self, type_url: &str) {

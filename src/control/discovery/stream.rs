@@ -211,7 +211,8 @@ impl Stream {
         }
         self.nonce += 1;
         response.nonce = self.nonce.to_string();
-        self.metrics.push(type_url);
+        let said = response.resources.len() + response.removed_resources.len();
+        self.metrics.push(type_url, said);
         debug!(
             pod = %self.pod.key,
             type_url,

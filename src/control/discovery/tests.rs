@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
 
+mod replicas;
+
 use super::*;
 use crate::control::directory::{documents, events};
 use crate::control::feed::Feed;
@@ -47,6 +49,7 @@ fn rule(host: &str, to: &str) -> String {
 }
 
 struct Plane {
+    router: Router,
     feed: mpsc::Sender<Event>,
     reader: Reader,
     registry: Registry,
@@ -66,8 +69,10 @@ impl Plane {
         let router = router(reader.clone(), tokens, &mut registry, shutdown.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let plain = router.clone();
+        tokio::spawn(async move { axum::serve(listener, plain).await });
         Self {
+            router,
             feed: events,
             reader,
             registry,
@@ -175,8 +180,13 @@ fn render(response: &DeltaDiscoveryResponse) -> String {
         let contents = match response.type_url.as_str() {
             SERVICE => {
                 let service = mesh::Service::decode(value).unwrap();
-                let to = &service.http_routes[0].backends[0].endpoints;
-                to.split('.').next().unwrap().to_owned()
+                let names: Vec<_> = service.hosts.keys().map(String::as_str).collect();
+                match &service.http_routes[0].backends[..] {
+                    [to] if !names.is_empty() => format!("{}{}", names.join(","), to.endpoints),
+                    [to] if to.original_destination => "original".to_owned(),
+                    [to, ..] => to.endpoints.split('.').next().unwrap().to_owned(),
+                    [] => "nothing".to_owned(),
+                }
             }
             ENDPOINTS => {
                 let endpoints = mesh::Endpoints::decode(value).unwrap().endpoints;
@@ -478,4 +488,85 @@ async fn a_slow_proxy_holds_up_nobody_and_skips_what_is_old() {
         seen += 1;
     }
     assert!(seen < CHANGES / 2, "it was sent {seen} of {CHANGES} states");
+}
+
+fn entry(name: &str, hosts: &str) -> String {
+    format!(
+        "{{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {{name: {name}}}, spec: {{hosts: [{hosts}], ports: [{{number: 80, name: http}}], resolution: DNS, endpoints: [{{address: e.example.com}}]}}}}\n---\n"
+    )
+}
+
+#[tokio::test]
+async fn what_is_known_by_name_is_told_when_it_comes_changes_and_goes() {
+    let plane = Plane::with(&(SERVICES.to_owned() + CURL)).await;
+    let mut proxy = plane.curl().await;
+    let names = [
+        "*:80",
+        "api.example.com:80",
+        "x.wild.example.com:80",
+        "240.0.0.1:80",
+        "10.1.0.1:8080",
+    ];
+    proxy.subscribe(SERVICE, &names).await;
+    assert_eq!(
+        proxy.told().await,
+        "service -*:80 -10.1.0.1:8080 -240.0.0.1:80 -api.example.com:80 -x.wild.example.com:80"
+    );
+    plane.apply(&entry("api", "api.example.com")).await;
+    assert_eq!(
+        proxy.told().await,
+        "service *:80=api.example.com api.example.com:80=api"
+    );
+    plane.apply(&entry("wild", "'*.wild.example.com'")).await;
+    assert_eq!(
+        proxy.told().await,
+        "service *:80=*.wild.example.com,api.example.com x.wild.example.com:80=x"
+    );
+    // A rule for a name below the wildcard.
+    plane.apply(&rule("x.wild.example.com", "a")).await;
+    assert_eq!(proxy.told().await, "service x.wild.example.com:80=a");
+    plane.delete(Kind::VirtualService, "x.wild.example.com").await;
+    assert_eq!(proxy.told().await, "service x.wild.example.com:80=x");
+    proxy.subscribe(ENDPOINTS, &["x.wild.example.com:80"]).await;
+    assert_eq!(
+        proxy.told().await,
+        "endpoints x.wild.example.com:80=e.example.com"
+    );
+    plane
+        .apply(&entry("wild", "'*.wild.example.com'").replace("address: e", "address: f"))
+        .await;
+    assert_eq!(
+        proxy.told().await,
+        "endpoints x.wild.example.com:80=f.example.com"
+    );
+
+    // Addresses of its own: no longer by name alone.
+    let addressed = entry("api", "api.example.com").replace("ports:", "addresses: [240.0.0.0/8], ports:");
+    plane.apply(&addressed).await;
+    assert_eq!(
+        proxy.told().await,
+        "service *:80=*.wild.example.com 240.0.0.1:80=api"
+    );
+    // A Sidecar hides it from this pod.
+    let sidecar = "{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: s}, spec: {egress: [{hosts: [~/*]}]}}";
+    plane.apply(sidecar).await;
+    assert_eq!(
+        proxy.told().await,
+        "service -*:80 -240.0.0.1:80 -api.example.com:80 -x.wild.example.com:80"
+    );
+    plane.delete(Kind::Sidecar, "s").await;
+    assert_eq!(
+        proxy.told().await,
+        "service *:80=*.wild.example.com 240.0.0.1:80=api api.example.com:80=api x.wild.example.com:80=x"
+    );
+    plane.delete(Kind::ServiceEntry, "wild").await;
+    assert_eq!(proxy.told().await, "endpoints -x.wild.example.com:80");
+    assert_eq!(proxy.told().await, "service -*:80 -x.wild.example.com:80");
+
+    // A pod of a headless service.
+    plane.apply("{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {clusterIP: None, ports: [{name: http, port: 80}]}}").await;
+    plane.apply(&endpoints("web", &["10.1.0.1".to_owned()])).await;
+    assert_eq!(proxy.told().await, "service 10.1.0.1:8080=original");
+    plane.apply(&endpoints("web", &["10.1.0.2".to_owned()])).await;
+    assert_eq!(proxy.told().await, "service -10.1.0.1:8080");
 }

@@ -58,7 +58,10 @@ fn render(change: &Change) -> String {
         part("hosts", &change.hosts),
         part("endpoints", &change.endpoints),
         part("addresses", &change.addresses),
+        part("ranges", &change.ranges),
         part("pods", &change.pods),
+        change.named.then(|| "names".to_owned()),
+        change.views.then(|| "views".to_owned()),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
@@ -133,6 +136,42 @@ fn an_event_touches_whom_it_concerns() {
             "a wildcard means all that it matches",
             apply(rule("DestinationRule", "{host: '*.default.svc.cluster.local'}")),
             "hosts a b; endpoints a b",
+        ),
+        (
+            "a host that addresses mean",
+            apply(rule(
+                "ServiceEntry",
+                "{hosts: [x.com], addresses: [240.0.0.0/8], ports: [{number: 80, name: http}]}",
+            )),
+            "hosts x.com; endpoints x.com; ranges 240.0.0.0/8; names",
+        ),
+        (
+            "one that nothing but its name means",
+            apply(rule(
+                "ServiceEntry",
+                "{hosts: ['*.x.com'], ports: [{number: 80, name: http}]}",
+            )),
+            "hosts *.x.com; endpoints *.x.com; names",
+        ),
+        (
+            "what pods see",
+            apply(rule("Sidecar", "{egress: [{hosts: [./*]}]}")),
+            "views",
+        ),
+        (
+            "pods become a headless service's",
+            apply(service("a", "None", "http")),
+            "hosts a; endpoints a; addresses 10.0.0.1 10.1.0.1 10.1.0.2; pods default/p default/qq",
+        ),
+        (
+            "pods that a ServiceEntry selects",
+            apply(
+                rule(
+                    "ServiceEntry",
+                    "{hosts: [x.com], addresses: [240.0.0.1], ports: [{number: 80, name: http}], resolution: STATIC, workloadSelector: {labels: {version: v1}}}",
+                ) + &pod("qq", "v1"),
+            ),
+            "hosts x.com; endpoints a x.com; ranges 240.0.0.1/32; pods default/p default/qq; names",
         ),
         ("a rule goes", delete(Kind::VirtualService, "r"), "hosts a"),
         ("what is not there", delete(Kind::DestinationRule, "r"), ""),
