@@ -15,6 +15,7 @@ use crate::balance::{Endpoint, InFlight, Limit, Outcome, Overflow, Permit};
 use crate::body::Body;
 use crate::listen::keep_alive;
 
+mod early;
 mod gate;
 mod http1;
 mod http2;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{Downstream, Upstream, X_REQUEST_ID};
 use crate::body::{self, Body, Progress};
-use crate::route::authority;
+use crate::route::{Found, authority};
 
 mod counted;
 mod log;
@@ -142,8 +142,11 @@ impl Record {
         self.0.is_some()
     }
 
-    pub(super) fn route(&mut self, name: &str) {
-        self.with(|entry| name.clone_into(&mut entry.route));
+    /// By its name, and that of the match where it has one.
+    pub(super) fn route(&mut self, found: &Found<'_>) {
+        let of_match = found.by.map_or("", |by| by.name.as_str());
+        let dot = if of_match.is_empty() { "" } else { "." };
+        self.with(|entry| entry.route = format!("{}{dot}{of_match}", found.route.name));
     }
 
     pub(super) fn cluster(&mut self, name: &str) {

@@ -83,7 +83,7 @@ impl Passage<'_> {
                 .refuse
                 .with(StatusCode::NOT_FOUND, &no_route(&service, &self.parts));
         };
-        self.record.route(&found.route.name);
+        self.record.route(&found);
         let Some(cors) = &found.route.cors else {
             return self.act(found, destination).await;
         };

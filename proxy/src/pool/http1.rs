@@ -7,6 +7,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 use super::NoConnection;
+use super::early::Early;
 use super::gate::{Gate, Slot};
 use super::settings::Settings;
 use super::stream::{dial, within};
@@ -105,7 +106,7 @@ async fn connect(endpoint: &Endpoint, slot: Slot) -> Result<Connection, NoConnec
     let handshake = async {
         let made = http1::Builder::new()
             .preserve_header_case(true)
-            .handshake(TokioIo::new(stream));
+            .handshake(TokioIo::new(Early::new(stream)));
         made.await.map_err(std::io::Error::other)
     };
     let (sender, connection) = within(address, settings.connect_timeout, handshake).await?;

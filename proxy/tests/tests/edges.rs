@@ -207,3 +207,34 @@ async fn a_refusal_of_an_upload_comes_before_its_end() {
     drop(frames);
     assert_eq!(answer(refused).await.body, "too large");
 }
+
+/// The application answers and closes in the middle of an upload, so that the rest of it cannot be written.
+#[tokio::test]
+async fn an_answer_in_the_middle_of_an_upload_is_heard() {
+    let (listener, address) = server::port().await;
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            read_until(&mut stream, "\r\n\r\n").await;
+            let refused =
+                b"HTTP/1.1 413 Payload Too Large\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno";
+            stream.write_all(refused).await.unwrap();
+            // Closed with bytes that nobody has read, the connection is reset.
+        }
+    });
+    let rig = Rig::with(&[address]).await;
+    for _ in 0..20 {
+        let stream = TcpStream::connect(rig.proxy.outbound).await.unwrap();
+        let (mut read, mut write) = stream.into_split();
+        let uploading = tokio::spawn(async move {
+            let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4194304\r\n\r\n";
+            write.write_all(head.as_bytes()).await.unwrap();
+            // It ends early, since nobody takes it.
+            let _ = write.write_all(&vec![b'x'; 4 << 20]).await;
+        });
+        let mut answer = [0; 12];
+        read.read_exact(&mut answer).await.unwrap();
+        assert_eq!(String::from_utf8_lossy(&answer), "HTTP/1.1 413");
+        drop(read);
+        uploading.await.unwrap();
+    }
+}
