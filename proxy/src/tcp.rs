@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 
-use crate::balance::{self, Ask};
+use crate::balance::{self, Ask, Overflow};
 use crate::pool;
 use crate::route::{Backend, Target, choose};
 
@@ -64,6 +64,10 @@ pub async fn balanced(
     {
         match pool::open(&endpoint).await {
             Ok(upstream) => return Ok(copy(stream, upstream).await?),
+            // The limit is that of all endpoints together.
+            Err(error) if error.get_ref().is_some_and(|inner| inner.is::<Overflow>()) => {
+                return Err(TcpError::Unavailable(error.to_string()));
+            }
             Err(error) => last = format!("{}: {error}", endpoint.address),
         }
         tried.push(endpoint.address);

@@ -52,6 +52,7 @@ async fn a_request_too_many_is_refused_at_once() {
     read_until(&mut server, "\r\n\r\n").await;
     let second = rig.client().await.get("/").await;
     assert_eq!(second.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(second.headers["x-envoy-overloaded"], "true");
     assert!(
         second.body.contains("http2MaxRequests of 1 is reached"),
         "{second:?}"
