@@ -154,6 +154,23 @@ mod tests {
     use tokio::sync::mpsc;
 
     #[tokio::test]
+    async fn the_other_end_is_asked_whether_it_is_still_there() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, mut taken) = mpsc::unbounded_channel();
+        let fixed = OriginalDestination::Fixed(address);
+        let accepting = tokio::spawn(accept(listener, fixed, move |connection| {
+            sender.send(connection).unwrap();
+        }));
+        let _client = TcpStream::connect(address).await.unwrap();
+        let connection = taken.recv().await.unwrap().unwrap();
+        let socket = SockRef::from(&connection.stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), SILENCE);
+        accepting.abort();
+    }
+
+    #[tokio::test]
     async fn a_connection_that_nobody_redirected_is_refused() {
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();

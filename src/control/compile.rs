@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 
 use outrigger_proxy::protocol::mesh;
 
-pub use endpoints::{endpoints, host_of_endpoints};
+pub use endpoints::{endpoints, endpoints_for, host_of_endpoints};
 pub use problems::{Problem, Severity, problems};
 pub use workload::workload;
 

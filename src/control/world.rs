@@ -108,12 +108,12 @@ impl World {
         None
     }
 
-    /// The same for a client of a namespace: of several namespaces' ServiceEntries for a host it means its own, and sees none
-    /// that is not exported to it.
+    /// The same for a client of a namespace: of several namespaces' ServiceEntries for a host it means its own, and it sees
+    /// nothing that is not exported to it.
     pub fn service_for(&self, host: &str, namespace: &str) -> Option<&Service> {
         let found = self.service_by_host(host)?;
         if !found.is_entry() {
-            return Some(found);
+            return Some(found).filter(|service| service.is_exported_to(namespace));
         }
         let host = self.host_of(found);
         let mut seen: Vec<_> = self.services.with_host(&host).collect();

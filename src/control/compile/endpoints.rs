@@ -6,13 +6,22 @@ use std::net::IpAddr;
 use outrigger_proxy::protocol::mesh;
 
 use super::place;
-use crate::control::world::{Endpoint, World};
+use crate::control::world::{Endpoint, Service, World};
 
 /// The endpoints of that resource name, sorted: those that are ready, and those that are about to end and still answer.
 /// `None` if there is no such service or port.
 pub fn endpoints(world: &World, name: &str) -> Option<mesh::Endpoints> {
-    let (host, port, labels) = parse(name)?;
-    let service = world.service_by_host(host)?;
+    let parsed = parse(name)?;
+    of(world, world.service_by_host(parsed.0)?, parsed)
+}
+
+/// The same as clients of a namespace see it: two namespaces may have ServiceEntries of their own for one host.
+pub fn endpoints_for(world: &World, namespace: &str, name: &str) -> Option<mesh::Endpoints> {
+    let parsed = parse(name)?;
+    of(world, world.service_for(parsed.0, namespace)?, parsed)
+}
+
+fn of(world: &World, service: &Service, (host, port, labels): Parsed<'_>) -> Option<mesh::Endpoints> {
     let port = service.port(port)?;
     let selected = |endpoint: &Endpoint| {
         let own = world.labels_of(endpoint);

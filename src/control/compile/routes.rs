@@ -163,7 +163,7 @@ impl Target<'_> {
 
     fn backend(&self, destination: &Destination, weight: u32) -> Result<mesh::Backend, String> {
         let host = &destination.host;
-        let service = self.world.service_by_host(host);
+        let service = self.world.service_for(host, &self.client.namespace);
         let service = service.ok_or_else(|| format!("there is no service {host}"))?;
         let port = match (&destination.port, &service.ports[..]) {
             (Some(port), _) => port.number,

@@ -175,7 +175,8 @@ impl Stream {
                     }
                     answer.map(|answer| answer.service.encode_to_vec())
                 }
-                ENDPOINTS => compile::endpoints(&world, &name).map(|endpoints| endpoints.encode_to_vec()),
+                ENDPOINTS => compile::endpoints_for(&world, &self.client.namespace, &name)
+                    .map(|endpoints| endpoints.encode_to_vec()),
                 // A proxy newer than this: there is nothing of what it asks for here.
                 _ => None,
             };

@@ -12,7 +12,9 @@ use tokio::net::TcpListener;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Streaming};
 
+mod destinations;
 mod replicas;
+mod sidecar;
 
 use super::*;
 use crate::control::directory::{documents, events};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use outrigger_proxy::protocol::mesh;
 
-use crate::control::compile::{Client, endpoints, problems, resource, workload};
+use crate::control::compile::{Client, endpoints, endpoints_for, problems, resource, workload};
 use crate::control::directory::{documents, events};
 use crate::control::world::{Key, World};
 
@@ -128,7 +128,11 @@ fn told(world: &World, namespace: &str, name: &str) -> String {
 }
 
 fn at(world: &World, name: &str) -> String {
-    let Some(found) = endpoints(world, name) else {
+    list(endpoints(world, name))
+}
+
+fn list(found: Option<mesh::Endpoints>) -> String {
+    let Some(found) = found else {
         return "-".to_owned();
     };
     let one = |one: &mesh::Endpoint| match one.weight {
@@ -535,6 +539,43 @@ fn what_a_client_sees() {
         let registry_only = world.view(namespace, &view_client.labels).registry_only();
         assert_eq!(registry_only, policy == "REGISTRY_ONLY", "{why}");
     }
+}
+
+#[test]
+fn two_namespaces_may_have_a_host_each_for_itself() {
+    let entry = |namespace: &str, address: &str, export: &str| {
+        let spec = format!(
+            "{{hosts: [api.example.com], addresses: [240.0.0.1], ports: [{{number: 80, name: http}}], resolution: STATIC, endpoints: [{{address: {address}}}], exportTo: ['{export}']}}"
+        );
+        object("ServiceEntry", namespace, "api", &spec)
+    };
+    let rule = object(
+        "VirtualService",
+        "third",
+        "plain",
+        "{hosts: [plain.default.svc.cluster.local], http: [{match: [{uri: {prefix: /s}}], route: [{destination: {host: secret.other.svc.cluster.local}}]}, {route: [{destination: {host: api.example.com}}]}]}",
+    );
+    let world = world(&(entry("default", "203.0.113.1", ".") + &entry("other", "203.0.113.2", ".") + &rule));
+    let http = "api.example.com:80 http; http default -> api.example.com:80";
+    for (namespace, dialled, of) in [
+        ("default", http, "203.0.113.1:80"),
+        ("other", http, "203.0.113.2:80"),
+        ("third", "-", "-"),
+    ] {
+        assert_eq!(told(&world, namespace, "240.0.0.1:80"), dialled, "{namespace}");
+        assert_eq!(
+            told(&world, namespace, "api.example.com:80"),
+            dialled,
+            "{namespace}"
+        );
+        let seen = list(endpoints_for(&world, namespace, "api.example.com:80"));
+        assert_eq!(seen, of, "{namespace}");
+    }
+    assert_eq!(
+        told(&world, "third", "10.0.0.1:80"),
+        "plain.default:80 http; http VirtualService third/plain http[0] -> nowhere; http VirtualService third/plain http[1] -> nowhere",
+        "a rule leads to nothing that the client does not see by exportTo"
+    );
 }
 
 #[test]
