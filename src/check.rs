@@ -12,6 +12,7 @@ mod installed;
 mod kubernetes;
 mod namespaces;
 mod report;
+mod rules;
 mod verdict;
 mod webhooks;
 
@@ -143,6 +144,7 @@ async fn check(args: &CheckArgs, cluster: &Cluster) -> anyhow::Result<Report> {
         configurations: &configurations,
     };
     installed.check(&mut checks).await?;
+    checks.extend(rules_of(cluster).await?);
     let pods = match &namespaces {
         Ok(namespaces) => pods(args, cluster, &settings, namespaces, &mut checks).await?,
         Err(why) => {
@@ -174,6 +176,20 @@ async fn settings(
     };
     checks.push(verdict);
     Ok(settings)
+}
+
+/// What is wrong with the rules, as their statuses say.
+async fn rules_of(cluster: &Cluster) -> anyhow::Result<Vec<Verdict>> {
+    let mut found = vec![];
+    for (resource, kind) in rules::RESOURCES {
+        let path = format!("/apis/networking.istio.io/v1/{resource}");
+        match cluster.get(&path).await? {
+            // Without the kind there is no object of it.
+            Ok(list) => found.extend(list.and_then(|list| Some((kind, list["items"].as_array()?.clone())))),
+            Err(why) => return Ok(vec![Verdict::unknown("rules", &why)]),
+        }
+    }
+    Ok(rules::rules(&found))
 }
 
 /// The audit of all running pods.

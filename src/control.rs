@@ -4,5 +4,6 @@ pub mod compile;
 pub mod directory;
 pub mod discovery;
 pub mod feed;
+pub mod status;
 pub mod watch;
 pub mod world;

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use crate::audit;
 use crate::control::discovery::{self, Authenticate};
 use crate::control::feed::{Feed, Reader};
-use crate::control::watch;
 use crate::control::world::World;
+use crate::control::{status, watch};
 use crate::manifests::read_settings;
 use crate::monitoring::{self, Readiness};
 use crate::serve::{Limits, serve, serve_plain};
@@ -126,6 +126,13 @@ pub async fn run(args: ControllerArgs, terminate: CancellationToken) -> anyhow::
         watch::run(client.clone(), events, shutdown.clone()),
         feed.run(shutdown.clone()),
         writer.run(client.clone(), shutdown.clone()),
+        status::run(
+            client.clone(),
+            &args.pod_name,
+            Names::of(&settings.injection.revision).installation,
+            reader.problems,
+            shutdown.clone()
+        ),
         audit::rounds::run(
             client.clone(),
             reader.world.clone(),

@@ -183,6 +183,7 @@ async fn a_cluster_that_is_well_has_no_problems() {
             "webhooks_of_others",
             "pod_security",
             "webhook_answers",
+            "rules",
             "pods",
         ]
     );

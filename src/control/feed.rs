@@ -1,5 +1,5 @@
 //! The one writer of the world: events in, the world and what changed in it out.
-//! Before: `watch` or `directory`. After: `discovery` compiles for those whom a change concerns.
+//! Before: `watch` or `directory`. After: `discovery` compiles for those whom a change concerns, `status` tells what is wrong.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ const WAITING_CHANGES: usize = 1024;
 pub struct Reader {
     /// The world as it is.
     pub world: watch::Receiver<World>,
+    /// What is wrong with the rules, from when everything was known on.
+    pub problems: watch::Receiver<Arc<BTreeSet<Problem>>>,
     changes: broadcast::Sender<Arc<Change>>,
 }
 
@@ -37,7 +39,7 @@ pub struct Feed {
     world: watch::Sender<World>,
     changes: broadcast::Sender<Arc<Change>>,
     events: mpsc::Receiver<Event>,
-    known: BTreeSet<Problem>,
+    problems: watch::Sender<Arc<BTreeSet<Problem>>>,
 }
 
 impl Feed {
@@ -46,8 +48,10 @@ impl Feed {
         let (sender, events) = mpsc::channel(WAITING_EVENTS);
         let (world, receiver) = watch::channel(world);
         let (changes, _) = broadcast::channel(WAITING_CHANGES);
+        let (problems, known) = watch::channel(Arc::default());
         let reader = Reader {
             world: receiver,
+            problems: known,
             changes: changes.clone(),
         };
         (
@@ -55,7 +59,7 @@ impl Feed {
                 world,
                 changes,
                 events,
-                known: BTreeSet::new(),
+                problems,
             },
             sender,
             reader,
@@ -108,12 +112,13 @@ impl Feed {
         }
         let found = problems(&world);
         drop(world);
+        let known = self.problems.borrow().clone();
         for Problem {
             object,
             field,
             problem,
             ..
-        } in found.difference(&self.known)
+        } in found.difference(&known)
         {
             warn!(object, field, "{object} {field}: {problem}");
         }
@@ -121,11 +126,11 @@ impl Feed {
             .iter()
             .map(|problem| (&problem.object, &problem.field))
             .collect();
-        for Problem { object, field, .. } in self.known.difference(&found) {
+        for Problem { object, field, .. } in known.difference(&found) {
             if !still.contains(&(object, field)) {
                 info!(object, field, "{object} {field}: no longer a problem");
             }
         }
-        self.known = found;
+        self.problems.send_replace(Arc::new(found));
     }
 }

@@ -184,6 +184,10 @@ pub(crate) const ACTS: &[&[Chapter]] = &[
                     "told: `outrigger explain pod` says which rule decided",
                     told::explained,
                 ),
+                (
+                    "told: a wrong rule is refused, or says what is wrong with it",
+                    told::wrong_rules,
+                ),
             ],
         ),
         alone(&[

@@ -113,6 +113,68 @@ pub(crate) fn explained() -> Result<()> {
     Ok(())
 }
 
+/// A rule that cannot mean anything is not taken; one that leads to a subset that nobody defined says so in its status, by an
+/// Event and to `outrigger check`, until somebody has.
+pub(crate) fn wrong_rules() -> Result<()> {
+    let namespace = SCENE.namespace()?;
+    let rule = |name: &str, http: Value| {
+        json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": name},
+            "spec": {"hosts": [name], "http": [http]},
+        })
+        .to_string()
+    };
+    namespace.apply(
+        &json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": {"name": "lost"},
+            "spec": {"selector": {"app": "nobody"}, "ports": [{"name": "http", "port": 80}]},
+        })
+        .to_string(),
+    )?;
+    let destination = json!([{"destination": {"host": "lost", "subset": "v9"}}]);
+    let meaningless = rule("lost", json!({"route": destination, "timeout": "soon"}));
+    // The API server trusts the webhook some moments after an installation.
+    eventually(
+        "the webhook is asked about rules",
+        Duration::from_secs(20),
+        || match namespace.apply(&meaningless) {
+            Err(error) if format!("{error:#}").contains("spec.http[0].timeout") => Ok(true),
+            Err(error) => Err(error),
+            Ok(()) => namespace
+                .kubectl(&["delete", "virtualservice", "lost"])
+                .map(|_| false),
+        },
+    )?;
+
+    namespace.apply(&rule("lost", json!({"route": destination})))?;
+    let condition = "jsonpath={.status.conditions[?(@.type=='outrigger.dev/Accepted')].message}";
+    eventually("the status names the subset", Duration::from_secs(20), || {
+        let said = namespace.kubectl(&["get", "virtualservice", "lost", "-o", condition])?;
+        Ok(said.contains("subset v9"))
+    })?;
+    eventually("an Event of the rule", Duration::from_secs(20), || {
+        let events = namespace.kubectl(&["events", "--for", "virtualservice/lost"])?;
+        Ok(events.contains("subset v9"))
+    })?;
+    let (_, said) = outrigger_says(&["check"])?;
+    let object = format!("VirtualService {}/lost", namespace.0);
+    ensure!(
+        said.contains(&object),
+        "`outrigger check` does not name {object}:\n{said}"
+    );
+    namespace.apply(
+        &json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": {"name": "lost"},
+            "spec": {"host": "lost", "subsets": [{"name": "v9", "labels": {"version": "v9"}}]},
+        })
+        .to_string(),
+    )?;
+    eventually("the rule is well", Duration::from_secs(20), || {
+        let said = namespace.kubectl(&["get", "virtualservice", "lost", "-o", condition])?;
+        Ok(!said.contains("is in no DestinationRule"))
+    })
+}
+
 /// The exit code of a command of ours and all that it said.
 fn outrigger_says(arguments: &[&str]) -> Result<(Option<i32>, String)> {
     let output = Command::new(crate::by_hand::program()?)
