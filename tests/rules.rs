@@ -77,10 +77,16 @@ tables! {
     precedence "precedence.yaml"
     delegates "delegates.yaml"
     tcp_and_tls "tcp-tls.yaml"
+    entries "entries.yaml"
     mistakes "mistakes.yaml"
 }
 
 #[test]
 fn what_cannot_be_meant_is_said() {
     validation::table(&text("validation.txt"));
+}
+
+#[test]
+fn no_mistake_makes_the_proxy_refuse_a_service() {
+    validation::never_refused(&text("validation.txt"), &text("cluster.yaml"));
 }

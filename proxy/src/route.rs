@@ -26,6 +26,7 @@ pub use cors::Cors;
 pub(crate) use cors::Crossing;
 pub use fault::{Abort, Fault};
 pub(crate) use format::Facts;
+pub use format::unknown_variables;
 pub use hosts::{Hosts, TlsRoute};
 pub(crate) use matcher::authority;
 pub use matcher::{InvalidMatch, Match};

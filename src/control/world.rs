@@ -154,6 +154,14 @@ impl World {
         self.virtual_services.get(key)
     }
 
+    /// The hosts that a VirtualService has a say about: its own, or, if it is delegated to, those of the ones that do.
+    pub fn routed_by(&self, rule: &Rule<VirtualServiceSpec>) -> BTreeSet<String> {
+        match rule.is_delegate() {
+            true => self.virtual_services.delegating_to(&rule.meta.key),
+            false => rule.hosts.iter().cloned().collect(),
+        }
+    }
+
     /// The DestinationRules for a host, in the same order.
     pub fn destination_rules_for(&self, host: &str) -> impl Iterator<Item = &Rule<DestinationRuleSpec>> {
         self.destination_rules.for_host(host)
@@ -257,7 +265,11 @@ impl World {
                 if self.virtual_services.get(&rule.meta.key) == Some(&rule) {
                     return;
                 }
-                let mut hosts = self.virtual_services.delegating_to(&rule.meta.key);
+                let old = self.virtual_services.get(&rule.meta.key);
+                let mut hosts = match old.is_some_and(Rule::is_delegate) || rule.is_delegate() {
+                    true => self.virtual_services.delegating_to(&rule.meta.key),
+                    false => BTreeSet::new(),
+                };
                 hosts.extend(self.virtual_services.insert(rule));
                 self.touch_hosts(hosts, change);
             }
@@ -301,7 +313,9 @@ impl World {
             }
             Kind::VirtualService => {
                 let mut hosts = self.virtual_services.remove(key);
-                hosts.extend(self.virtual_services.delegating_to(key));
+                if hosts.is_empty() {
+                    hosts = self.virtual_services.delegating_to(key);
+                }
                 self.touch_hosts(hosts, change);
             }
             Kind::DestinationRule => {
@@ -471,8 +485,7 @@ impl World {
         for rule in self.virtual_services.all() {
             let mut destinations = rule.spec.destinations();
             if destinations.any(|to| change.hosts.contains(&to.host)) {
-                reached.extend(rule.hosts.iter().cloned());
-                reached.extend(self.virtual_services.delegating_to(&rule.meta.key));
+                reached.extend(self.routed_by(rule));
             }
         }
         if !reached.is_empty() {

@@ -36,8 +36,8 @@ pub(super) fn answer(world: &World, asked: &str) -> String {
         None => (None, target),
     };
     let (authority, path) = target.find('/').map_or((target, "/"), |at| target.split_at(at));
-    let address = dialled(world, authority, &client.namespace);
-    let Some(published) = compile::service(world, &client, address) else {
+    let name = dialled(world, authority, &client.namespace);
+    let Some(published) = compile::resource(world, &client, &name).map(|answer| answer.service) else {
         return "nothing".to_owned();
     };
     match method {
@@ -68,10 +68,8 @@ fn http(
         request = request.header(name, value);
     }
     let (request, ()) = request.body(()).expect("a request").into_parts();
-    let ready = route::Service::new(published.clone(), |backend| {
-        Cluster::new(backend, Endpoints::new(&backend.endpoints))
-    });
-    let ready = ready.unwrap_or_else(|error| panic!("the proxy refuses {}: {error}", published.host));
+    let ready =
+        ready(published).unwrap_or_else(|error| panic!("the proxy refuses {}: {error}", published.host));
     let Some(found) = route::find(&ready.http, &request) else {
         return "404".to_owned();
     };
@@ -82,36 +80,42 @@ fn http(
     outcome::route(&published.http_routes[index.expect("one of them")], published)
 }
 
-/// The first TLS route for a server name, or where all other connections go.
-fn tls<'a>(published: &'a mesh::Service, sni: &str) -> &'a [mesh::Backend] {
-    let holds = |host: &String| match host.strip_prefix('*') {
-        Some(end) => sni.ends_with(end),
-        None => host == sni,
-    };
-    let route = published
-        .tls_routes
-        .iter()
-        .find(|route| route.sni_hosts.iter().any(holds));
-    route.map_or(&published.tcp_backends, |route| &route.backends)
+/// As the proxy makes it ready.
+pub(super) fn ready(published: &mesh::Service) -> Result<route::Service, route::Invalid> {
+    route::Service::new(published.clone(), |backend| {
+        Cluster::new(backend, Endpoints::new(&backend.endpoints))
+    })
 }
 
-/// The address that DNS and the client make of `NAME[.NAMESPACE][:PORT]`; without a port the service's first.
-fn dialled(world: &World, authority: &str, namespace: &str) -> SocketAddr {
+/// The first TLS route for a server name, by the proxy's matcher, or where all other connections go.
+fn tls<'a>(published: &'a mesh::Service, sni: &str) -> &'a [mesh::Backend] {
+    let ready = ready(published).unwrap_or_else(|error| panic!("{}: {error}", published.host));
+    let found = route::TlsRoute::find(&ready.tls, Some(sni));
+    let index = found.and_then(|found| ready.tls.iter().position(|route| std::ptr::eq(route, found)));
+    index.map_or(&published.tcp_backends, |index| {
+        &published.tls_routes[index].backends
+    })
+}
+
+/// What a proxy asks for: the address that DNS and the client make of `HOST[:PORT]`, or the host where there is none. Without
+/// a port it is the service's first.
+fn dialled(world: &World, authority: &str, namespace: &str) -> String {
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) => (host, Some(port.parse().expect("a port"))),
         None => (authority, None),
     };
-    let full: Vec<&str> = host.split('.').collect();
-    let full = match full[..] {
-        [name] => format!("{name}.{namespace}.svc.cluster.local"),
-        [name, namespace] => format!("{name}.{namespace}.svc.cluster.local"),
-        _ => host.to_owned(),
-    };
-    let service = world
-        .service_by_host(&full)
-        .unwrap_or_else(|| panic!("no service {full}"));
-    let port = port.unwrap_or(service.ports[0].port);
-    SocketAddr::new(*service.addresses.first().expect("an address"), port)
+    // The search path of a pod's resolver.
+    let own = format!(".{namespace}.svc.cluster.local");
+    let searched = ["", ".svc.cluster.local", &own].map(|end| format!("{host}{end}"));
+    let found = searched
+        .iter()
+        .find_map(|full| Some((full, world.service_by_host(full)?)));
+    let (full, service) = found.unwrap_or_else(|| panic!("no service {host}"));
+    let port: u16 = port.unwrap_or(service.ports[0].port);
+    match service.addresses.first() {
+        Some(address) => SocketAddr::new(*address, port).to_string(),
+        None => format!("{full}:{port}"),
+    }
 }
 
 /// A map in the order of its names, for the texts of outcomes.

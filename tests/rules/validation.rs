@@ -1,27 +1,22 @@
 //! One field after the other in an otherwise good VirtualService, and what the validation says of it.
 
+use std::net::SocketAddr;
+
 use outrigger::api::VirtualServiceSpec;
-use outrigger::control::world::Rule;
+use outrigger::control::compile::{self, Client};
+use outrigger::control::directory::{documents, events};
+use outrigger::control::world::{Rule, World};
 use serde_json::{Value, json};
+
+use super::request;
 
 /// `FIELD = YAML -> FINDING ; FINDING`, with `ok` for none. A finding is `!`, `~` or `?` (error, warning, unknown field), the
 /// field that it is about (`.x` is below FIELD, nothing is FIELD itself), a colon, and its text.
 pub(super) fn table(text: &str) {
     let (mut rows, mut differences) = (0, String::new());
-    for line in text.lines().map(str::trim) {
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
+    for (given, expected) in lines(text) {
         rows += 1;
-        let (given, expected) = line
-            .split_once(" -> ")
-            .unwrap_or_else(|| panic!("{line}: no arrow"));
-        let (field, value) = given
-            .split_once(" = ")
-            .unwrap_or_else(|| panic!("{line}: no field"));
-        let field = field.trim();
-        let value: Value =
-            serde_saphyr::from_str(value.trim()).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let (field, value) = field_of(given);
         let expected = match expected.trim() {
             "ok" => Vec::new(),
             findings => findings.split(" ; ").map(|one| full(field, one.trim())).collect(),
@@ -38,6 +33,56 @@ pub(super) fn table(text: &str) {
     }
     assert!(differences.is_empty(), "{differences}");
     assert!(rows > 100, "{rows}");
+}
+
+/// With such a field in it, a VirtualService is published in a form that the proxy takes: it would refuse all of a
+/// service's routes for one that it cannot carry out.
+pub(super) fn never_refused(text: &str, cluster: &str) {
+    let address: SocketAddr = "10.96.1.3:7000".parse().expect("that of the service `any`");
+    for (given, _) in lines(text) {
+        let (field, value) = field_of(given);
+        let mut object = json!({
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "VirtualService",
+            "metadata": {"name": "a"},
+            "spec": {"hosts": ["any"], "http": [{"route": [{"destination": {"host": "any"}}]}]},
+        });
+        set(&mut object, field, value);
+        let text = format!("{cluster}\n---\n{object}\n");
+        let read = documents(&[(given.to_owned(), text)]).and_then(|documents| events(&documents));
+        // What cannot be read is not published either.
+        let Ok(read) = read else { continue };
+        let mut world = World::default();
+        for event in read {
+            world.apply(event);
+        }
+        let published = compile::service(&world, &Client::default(), address).expect("a service");
+        assert!(
+            !published.http_routes.is_empty() && !published.tcp_backends.is_empty(),
+            "{given}"
+        );
+        if let Err(error) = request::ready(&published) {
+            panic!("{given}: {error}");
+        }
+    }
+}
+
+/// What stands before and after the arrow.
+fn lines(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| {
+        line.split_once(" -> ")
+            .unwrap_or_else(|| panic!("{line}: no arrow"))
+    })
+}
+
+fn field_of(given: &str) -> (&str, Value) {
+    let (field, value) = given
+        .split_once(" = ")
+        .unwrap_or_else(|| panic!("{given}: no field"));
+    let value = serde_saphyr::from_str(value.trim()).unwrap_or_else(|error| panic!("{given}: {error}"));
+    (field.trim(), value)
 }
 
 fn full(field: &str, finding: &str) -> String {

@@ -45,6 +45,14 @@ pub(super) enum Piece {
     Header(HeaderName, Option<usize>),
 }
 
+/// The variables of a header's value that are not known: they are sent as they are written.
+pub fn unknown_variables(text: &str) -> Vec<&str> {
+    let between = text.split('%').skip(1).step_by(2);
+    between
+        .filter(|name| !name.is_empty() && Piece::variable(name).is_none())
+        .collect()
+}
+
 impl Value {
     /// `None` if it is not the value of a header. A variable that is not known stays as it is written, and is logged:
     /// the control plane refuses what is wrong, and a proxy that is older than the rule had better do the rest of it.
@@ -213,6 +221,10 @@ mod tests {
                 "{text}"
             );
         }
+        assert_eq!(
+            unknown_variables("100%% %PROTOCOL% %HOSTNAME% %%X%%"),
+            ["HOSTNAME"]
+        );
         for text in ["a\nb", "a\n%PROTOCOL%"] {
             assert!(Value::new(text).is_none(), "{text:?}");
         }

@@ -2,6 +2,7 @@
 //! The rules are those of Istio's own validation. Before: `spec` has read it. After: `control::world` keeps the findings.
 
 mod actions;
+mod fault;
 mod http;
 mod l4;
 mod matches;

@@ -226,7 +226,10 @@ pub(super) fn dead_ends(world: &World, rule: &Rule<VirtualServiceSpec>) -> Vec<(
         namespace: rule.meta.key.namespace.clone(),
         ..Default::default()
     };
-    let services = rule.hosts.iter().filter_map(|host| world.service_by_host(host));
+    let hosts = world.routed_by(rule);
+    let services = hosts
+        .iter()
+        .filter_map(|host| world.service_for(host, &client.namespace));
     let dialled = services.flat_map(|service| service.ports.iter().map(move |port| (service, port)));
     let mut found = Vec::new();
     for (service, port) in dialled {

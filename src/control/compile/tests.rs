@@ -691,7 +691,7 @@ fn problems_name_object_and_field() {
             "Error VirtualService default/a spec.http[0].match[0].uri: regex \"(\": error: unclosed group; this match never holds",
             "Error VirtualService default/a spec.http[0].timeout: \"1\" is not a duration; write for instance 1.5s, 100ms or 1h30m; it has no effect",
             "Error VirtualService default/a spec.http[1]: needs a route, a redirect, a directResponse or a delegate; requests for it are answered with 503",
-            "Warning VirtualService default/a spec.hosts[1]: example.com is not the full name of a Kubernetes service, so that nothing is routed by it",
+            "Warning VirtualService default/a spec.hosts[1]: example.com is neither the full name of a Kubernetes service nor a host of a ServiceEntry that is seen here, so that nothing is routed by it",
             "Warning VirtualService default/a spec.hosts[2]: there is no service typo.default",
             "Warning VirtualService default/a spec.http[0].route[0].destination: subset v3 of helloworld.default is in no DestinationRule; requests for it are answered with 503",
             "Warning VirtualService default/a spec.http[1].timout: is not a field that is known here; it has no effect",

@@ -169,6 +169,11 @@ impl<S: RuleSpec> Rule<S> {
 }
 
 impl Rule<VirtualServiceSpec> {
+    /// Whether it speaks only where another delegates to it.
+    pub fn is_delegate(&self) -> bool {
+        self.spec.hosts.is_empty()
+    }
+
     /// The VirtualService that a rule of this one delegates to.
     pub fn delegate(&self, to: &Delegate) -> Key {
         match to.namespace.as_str() {

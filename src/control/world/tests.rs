@@ -40,9 +40,42 @@ fn pod(name: &str, version: &str) -> String {
 }
 
 fn rule(kind: &str, spec: &str) -> String {
+    named(kind, "r", spec)
+}
+
+fn named(kind: &str, name: &str, spec: &str) -> String {
     format!(
-        "{{apiVersion: networking.istio.io/v1, kind: {kind}, metadata: {{name: r}}, spec: {spec}}}\n---\n"
+        "{{apiVersion: networking.istio.io/v1, kind: {kind}, metadata: {{name: {name}}}, spec: {spec}}}\n---\n"
     )
+}
+
+#[test]
+fn a_delegate_touches_the_hosts_of_those_that_delegate_to_it() {
+    let mut world = World::default();
+    let root = "{hosts: [a], http: [{delegate: {name: below}}]}";
+    let below = |timeout: &str| {
+        let spec = format!("{{http: [{{timeout: {timeout}, route: [{{destination: {{host: c}}}}]}}]}}");
+        named("VirtualService", "below", &spec)
+    };
+    for object in
+        objects(&(named("VirtualService", "root", root) + &named("VirtualService", "x", "{hosts: [x]}")))
+    {
+        world.apply(Event::Apply(object));
+    }
+    let mut touched = |event| render(&world.apply(event));
+    let apply = |text: String| Event::Apply(objects(&text).remove(0));
+    assert_eq!(touched(apply(below("1s"))), "hosts a");
+    assert_eq!(touched(apply(below("1s"))), "");
+    assert_eq!(touched(apply(below("2s"))), "hosts a");
+    // What a delegate leads to is as good as what the root does.
+    assert_eq!(
+        touched(apply(service("c", "10.0.0.9", "http"))),
+        "hosts a c; endpoints c; addresses 10.0.0.9"
+    );
+    assert_eq!(
+        touched(Event::Delete(Kind::VirtualService, Key::new("default", "below"))),
+        "hosts a"
+    );
 }
 
 /// `hosts a b; endpoints a; addresses 10.0.0.1; pods p`, empty parts left out.

@@ -2,18 +2,15 @@
 
 use base64::Engine;
 
-use super::matches;
-use crate::api::virtual_service::{Abort, actions::retry_on};
+use super::{fault, matches};
 use crate::api::{
-    CorsPolicy, Delay, Findings, HttpDirectResponse, HttpFaultInjection, HttpRedirect, HttpRetry,
-    HttpRewrite, HttpRoute, Percent, names, parse_duration,
+    CorsPolicy, Findings, HttpDirectResponse, HttpRedirect, HttpRetry, HttpRewrite, HttpRoute, names,
+    parse_duration, retry_on,
 };
 
 /// The largest body of a direct response, in bytes; above the second one Istio warns.
 const LARGEST_BODY: usize = 1 << 20;
 const LARGE_BODY: usize = 100 << 10;
-/// A thousandth of a thousandth of a hundred.
-const SMALLEST_PERCENTAGE: f64 = 0.0001;
 /// RFC 9110, section 9.3, and RFC 5789.
 const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
@@ -33,7 +30,7 @@ pub(super) fn validate(field: &str, route: &HttpRoute, found: &mut Findings) {
         retries(&format!("{field}.retries"), given, found);
     }
     if let Some(given) = &route.fault {
-        fault(&format!("{field}.fault"), given, found);
+        fault::validate(&format!("{field}.fault"), given, found);
     }
     if let Some(given) = &route.cors_policy {
         cors(&format!("{field}.corsPolicy"), given, found);
@@ -160,7 +157,7 @@ fn direct_response(field: &str, response: &HttpDirectResponse, found: &mut Findi
     }
 }
 
-fn status(field: &str, status: i32, found: &mut Findings) {
+pub(super) fn status(field: &str, status: i32, found: &mut Findings) {
     if !(200..=599).contains(&status) {
         found.error(field, format!("{status} is not a status between 200 and 599"));
     }
@@ -208,84 +205,6 @@ fn retries(field: &str, retries: &HttpRetry, found: &mut Findings) {
         found.warning(
             format!("{field}.retryRemoteLocalities"),
             "has no effect: a retry chooses among the endpoints that the load balancer allows",
-        );
-    }
-}
-
-fn fault(field: &str, fault: &HttpFaultInjection, found: &mut Findings) {
-    if fault.delay.is_none() && fault.abort.is_none() {
-        found.error(field, "needs a delay or an abort");
-    }
-    if let Some(given) = &fault.delay {
-        delay(&format!("{field}.delay"), given, found);
-    }
-    if let Some(given) = &fault.abort {
-        abort(&format!("{field}.abort"), given, found);
-    }
-}
-
-fn delay(field: &str, delay: &Delay, found: &mut Findings) {
-    match &delay.fixed_delay {
-        Some(duration) => {
-            found.check(format!("{field}.fixedDelay"), parse_duration(duration));
-        }
-        None => found.error(field, "needs fixedDelay"),
-    }
-    if delay.exponential_delay.is_some() {
-        found.error(
-            format!("{field}.exponentialDelay"),
-            "is not supported; use fixedDelay",
-        );
-    }
-    if let Some(percent) = delay.percent {
-        let field = format!("{field}.percent");
-        if (0..=100).contains(&percent) {
-            found.warning(field, "is deprecated; use percentage");
-        } else {
-            found.error(field, format!("{percent} is not between 0 and 100"));
-        }
-    }
-    percentage(&format!("{field}.percentage"), delay.percentage, found);
-    if delay.percentage.is_none() && delay.percent.is_none() {
-        found.warning(field, "delays no request without percentage");
-    }
-}
-
-fn abort(field: &str, abort: &Abort, found: &mut Findings) {
-    match (abort.http_status, &abort.grpc_status) {
-        (Some(http), None) => status(&format!("{field}.httpStatus"), http, found),
-        (None, Some(grpc)) => {
-            if abort.grpc_code().is_none() {
-                found.error(
-                    format!("{field}.grpcStatus"),
-                    format!("{grpc:?} is not the name of a gRPC status such as UNAVAILABLE"),
-                );
-            }
-        }
-        _ => found.error(field, "needs exactly one of httpStatus and grpcStatus"),
-    }
-    if abort.http2_error.is_some() {
-        found.error(format!("{field}.http2Error"), "is not supported; use httpStatus");
-    }
-    percentage(&format!("{field}.percentage"), abort.percentage, found);
-    if abort.percentage.is_none() {
-        found.warning(field, "aborts no request without percentage");
-    }
-}
-
-pub(super) fn percentage(field: &str, percentage: Option<Percent>, found: &mut Findings) {
-    let Some(Percent { value }) = percentage else {
-        return;
-    };
-    if !(0.0..=100.0).contains(&value) {
-        found.error(
-            format!("{field}.value"),
-            format!("{value} is not between 0 and 100"),
-        );
-    } else if value > 0.0 && value < SMALLEST_PERCENTAGE {
-        found.error(
-            format!("{field}.value"),
-            format!("{value} is less than {SMALLEST_PERCENTAGE}"),
         );
     }
 }

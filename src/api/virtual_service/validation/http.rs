@@ -1,6 +1,6 @@
 //! One HTTP rule: what excludes what, its destinations, mirrors and headers. After: `matches` and `actions`.
 
-use super::{actions, destination, matches, weights};
+use super::{actions, destination, fault, matches, weights};
 use crate::api::{Findings, HeaderOperations, Headers, HttpRoute, names, parse_duration};
 
 pub(super) fn validate(field: &str, route: &HttpRoute, is_delegate: bool, found: &mut Findings) {
@@ -97,7 +97,7 @@ fn mirrors(field: &str, route: &HttpRoute, found: &mut Findings) {
     for (index, mirror) in route.mirrors.iter().enumerate() {
         let field = format!("{field}.mirrors[{index}]");
         destination(&format!("{field}.destination"), &mirror.destination, found);
-        actions::percentage(&format!("{field}.percentage"), mirror.percentage, found);
+        fault::percentage(&format!("{field}.percentage"), mirror.percentage, found);
     }
     for (name, percent) in [
         ("mirrorPercent", route.mirror_percent),
@@ -111,7 +111,7 @@ fn mirrors(field: &str, route: &HttpRoute, found: &mut Findings) {
             found.warning(field, "is deprecated; use mirrorPercentage");
         }
     }
-    actions::percentage(
+    fault::percentage(
         &format!("{field}.mirrorPercentage"),
         route.mirror_percentage,
         found,
@@ -141,10 +141,17 @@ fn header_operations(field: &str, operations: &HeaderOperations, is_request: boo
     for (verb, values) in [("set", &operations.set), ("add", &operations.add)] {
         for (name, value) in values {
             let field = format!("{field}.{verb}.{name}");
-            if !(is_request && is_authority(name)) {
+            if !(is_request && names::is_authority(name)) {
                 found.check(field.clone(), changeable(name));
             }
-            found.check(field, names::header_value(value));
+            if found.check(field.clone(), names::header_value(value)).is_some() {
+                for variable in outrigger_proxy::route::unknown_variables(value) {
+                    found.warning(
+                        field.clone(),
+                        format!("%{variable}% is no variable here; it is sent as written"),
+                    );
+                }
+            }
         }
     }
     for name in &operations.remove {
@@ -152,13 +159,8 @@ fn header_operations(field: &str, operations: &HeaderOperations, is_request: boo
     }
 }
 
-/// Whether a header's name means the authority, which `set` may change.
-pub(super) fn is_authority(name: &str) -> bool {
-    name.eq_ignore_ascii_case("host") || name == ":authority"
-}
-
 fn changeable(name: &str) -> Result<(), String> {
-    if is_authority(name) {
+    if names::is_authority(name) {
         return Err(format!(
             "{name} can only be set, in a request; or use rewrite.authority"
         ));
@@ -177,7 +179,7 @@ fn authority(field: &str, route: &HttpRoute, found: &mut Findings) {
         .rewrite
         .as_ref()
         .is_some_and(|rewrite| rewrite.authority.is_some());
-    if set.filter(|name| is_authority(name)).count() + usize::from(rewritten) > 1 {
+    if set.filter(|name| names::is_authority(name)).count() + usize::from(rewritten) > 1 {
         found.error(
             format!("{field}.headers.request"),
             "the authority is changed in several places",

@@ -11,8 +11,9 @@ use outrigger_proxy::protocol::mesh::Protocol;
 /// Fields, and what of them has not the effect that it seems to.
 pub(super) fn of(world: &World, rule: &Rule<VirtualServiceSpec>) -> BTreeSet<(String, String)> {
     let mut found = BTreeSet::new();
-    if rule.spec.hosts.is_empty() {
+    if rule.is_delegate() {
         unused(world, rule, &mut found);
+        found.extend(dead_ends(world, rule));
         return found;
     }
     if !is_for_mesh(&rule.spec.gateways) {
@@ -26,14 +27,8 @@ pub(super) fn of(world: &World, rule: &Rule<VirtualServiceSpec>) -> BTreeSet<(St
 }
 
 fn unused(world: &World, rule: &Rule<VirtualServiceSpec>, found: &mut BTreeSet<(String, String)>) {
-    let key = &rule.meta.key;
-    let mut roots = world.virtual_services();
-    let is_asked = roots.any(|root| {
-        let mut named = root.spec.http.iter().filter_map(|http| http.delegate.as_ref());
-        named.any(|to| root.delegate(to) == *key)
-    });
-    if !is_asked {
-        let why = "there are none, and no VirtualService delegates to this one, so that it has no effect";
+    if world.routed_by(rule).is_empty() {
+        let why = "there are none, and no VirtualService with hosts delegates to this one, so that it has no effect";
         found.insert(("spec.hosts".to_owned(), why.to_owned()));
     }
 }
@@ -47,12 +42,12 @@ fn hosts(world: &World, rule: &Rule<VirtualServiceSpec>, found: &mut BTreeSet<(S
             continue;
         }
         let field = format!("spec.hosts[{index}]");
-        let Some(service) = world.service_by_host(&host) else {
+        let Some(service) = world.service_for(&host, own) else {
             let why = if host.ends_with(&local) {
                 format!("there is no service {host}")
             } else {
                 format!(
-                    "{host} is not the full name of a Kubernetes service, so that nothing is routed by it"
+                    "{host} is neither the full name of a Kubernetes service nor a host of a ServiceEntry that is seen here, so that nothing is routed by it"
                 )
             };
             found.insert((field, why));
@@ -117,7 +112,7 @@ fn ports(world: &World, rule: &Rule<VirtualServiceSpec>, found: &mut BTreeSet<(S
     let services: Vec<&Service> = rule
         .hosts
         .iter()
-        .filter_map(|host| world.service_by_host(host))
+        .filter_map(|host| world.service_for(host, &rule.meta.key.namespace))
         .collect();
     if services.is_empty() || rule.hosts.iter().any(|host| host.starts_with('*')) {
         return;

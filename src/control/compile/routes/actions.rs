@@ -238,13 +238,14 @@ fn cors(cors: &CorsPolicy) -> mesh::Cors {
         true => older.map(any).collect(),
         false => cors.allow_origins.iter().filter_map(text).map(any).collect(),
     };
-    let good = |headers: &[String]| -> Vec<String> {
-        let good = headers.iter().filter(|name| names::header_name(name).is_ok());
+    // A method is a token, as a header's name is (RFC 9110, section 5.6.2).
+    let good = |tokens: &[String]| -> Vec<String> {
+        let good = tokens.iter().filter(|token| names::header_name(token).is_ok());
         good.cloned().collect()
     };
     mesh::Cors {
         allow_origins: origins,
-        allow_methods: cors.allow_methods.clone(),
+        allow_methods: good(&cors.allow_methods),
         allow_headers: good(&cors.allow_headers),
         expose_headers: good(&cors.expose_headers),
         max_age_seconds: cors.max_age.as_ref().map(|age| milliseconds(Some(age)) / 1000),
@@ -268,11 +269,10 @@ fn headers(given: &Headers) -> mesh::Headers {
 
 /// Those that a proxy can carry out; it would refuse all routes for one that it cannot.
 fn header_operations(given: &HeaderOperations, is_request: bool) -> mesh::HeaderOperations {
-    let is_authority = |name: &str| name.eq_ignore_ascii_case("host") || name == ":authority";
-    let good = |name: &str| !is_authority(name) && names::header_name(name).is_ok();
+    let good = |name: &str| !names::is_authority(name) && names::header_name(name).is_ok();
     let values = |all: &std::collections::BTreeMap<String, String>| -> Vec<_> {
         let all = all.iter().filter(|(name, value)| {
-            (good(name) || is_request && is_authority(name)) && names::header_value(value).is_ok()
+            (good(name) || is_request && names::is_authority(name)) && names::header_value(value).is_ok()
         });
         all.map(|(name, value)| mesh::HeaderValue {
             name: name.clone(),
