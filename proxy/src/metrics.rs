@@ -90,6 +90,7 @@ pub struct Metrics {
     refused_updates: Counter,
     app_scrape_failures: Family<ScrapeLabels, Counter>,
     app_samples_dropped: Counter,
+    mirrors_failed: Counter,
 }
 
 impl Default for Metrics {
@@ -103,6 +104,7 @@ impl Default for Metrics {
             refused_updates: Counter::default(),
             app_scrape_failures: Family::default(),
             app_samples_dropped: Counter::default(),
+            mirrors_failed: Counter::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -135,6 +137,11 @@ impl Default for Metrics {
             "app_samples_dropped",
             "Samples of the application left out since they bear a name of the proxy's",
             metrics.app_samples_dropped.clone(),
+        );
+        registry.register(
+            "mirrors_failed",
+            "Copies of requests that a mirror did not get or did not answer",
+            metrics.mirrors_failed.clone(),
         );
         Self { registry, ..metrics }
     }
@@ -180,6 +187,10 @@ impl Metrics {
 
     pub(crate) fn dropped_app_samples(&self, samples: u64) {
         self.app_samples_dropped.inc_by(samples);
+    }
+
+    pub(crate) fn mirror_failed(&self) {
+        self.mirrors_failed.inc();
     }
 
     /// All of it in OpenMetrics; `open` is the number of connections open now.

@@ -1,63 +1,100 @@
 //! Copies of requests for a route's mirrors: sent beside the request, without a second look at what comes of them.
 //! Before it: `forward`; after it: `tries`.
 
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
 use http::header::HeaderValue;
 use http::request::Parts;
+use http_body::Body as _;
 use http_body_util::BodyExt;
+use tokio::sync::Semaphore;
 
 use super::access::Record;
 use super::failed::Failed;
 use super::headers;
 use super::limits::Limits;
 use super::tries::{To, Tries};
-use crate::balance;
+use crate::balance::{self, Cluster};
 use crate::body::{Body, copied};
-use crate::route::{Facts, Mirror, Route, Target, authority};
+use crate::metrics::Metrics;
+use crate::route::{Facts, Route, Target, authority};
 
 /// How long a mirror may take for a whole response, unless the route says.
 const LIMIT: Duration = Duration::from_secs(60);
+/// Copies under way at a time, of all routes: a mirror that does not keep up must not fill the proxy's memory.
+static UNDER_WAY: Semaphore = Semaphore::const_new(256);
 
 /// Sends copies of the request to those of the route's mirrors whose turn it is; gives back the body, which is copied
 /// while it is sent.
-pub(super) fn mirror(route: &Route, request: &Parts, body: Body, facts: &Facts<'_>) -> Body {
-    let (source, dialled) = (facts.peer.ip(), facts.destination);
-    let meant = |mirror: &&Mirror| mirror.share.has(balance::random());
-    let mirrors: Vec<&Mirror> = route.mirrors.iter().filter(meant).collect();
-    let (body, copies) = copied(body, mirrors.len());
-    for (mirror, copy) in mirrors.into_iter().zip(copies) {
+pub(super) fn mirror(
+    route: &Route,
+    request: &Parts,
+    body: Body,
+    facts: &Facts<'_>,
+    metrics: &Arc<Metrics>,
+) -> Body {
+    let mut mirrors = Vec::new();
+    for mirror in &route.mirrors {
         let Target::Cluster(cluster) = &mirror.backend.target else {
             continue;
         };
+        if !mirror.share.has(balance::random()) {
+            continue;
+        }
+        match UNDER_WAY.try_acquire() {
+            Ok(permit) => mirrors.push((mirror, cluster, permit)),
+            Err(_) => {
+                metrics.mirror_failed();
+                tracing::debug!(
+                    cluster = cluster.name(),
+                    "not mirrored: too many copies are under way"
+                );
+            }
+        }
+    }
+    let (body, copies) = copied(body, mirrors.len());
+    for ((mirror, cluster, permit), copy) in mirrors.into_iter().zip(copies) {
         let mut request = request.clone();
         let shadow = shadow(authority(&request));
         headers::set_authority(&mut request, &shadow);
         mirror.backend.headers.request.apply(&mut request.headers, facts);
+        headers::strip(&mut request.headers, false);
+        headers::frame(&mut request, !copy.is_end_stream());
+        let copy = Request::from_parts(request, copy);
         let (cluster, limit) = (cluster.clone(), route.timeout.unwrap_or(LIMIT));
+        let (source, dialled, metrics) = (facts.peer.ip(), facts.destination, metrics.clone());
         tokio::spawn(async move {
-            let key = cluster.hash(&request.uri, &request.headers, source).key;
-            let limits = Limits::none();
-            let mut tries = Tries::new(To::Cluster(&cluster, dialled), &limits, key);
-            let request = Request::from_parts(request, copy);
-            let answered = async {
-                let answer = tries.send(request, None, &mut Record::none()).await?;
-                // Read to the end, so that the connection can be used again.
-                let mut body = answer.response.into_body();
-                while let Some(Ok(_)) = body.frame().await {}
-                Ok::<_, Failed>(())
+            let _permit = permit;
+            let sent = tokio::time::timeout(limit, send(copy, &cluster, dialled, source)).await;
+            let why = match sent {
+                Ok(Ok(())) => return,
+                Ok(Err(failed)) => failed.why,
+                Err(_) => format!("it takes longer than {limit:?}"),
             };
-            match tokio::time::timeout(limit, answered).await {
-                Ok(Ok(())) => {}
-                Ok(Err(failed)) => {
-                    tracing::debug!(cluster = cluster.name(), why = failed.why, "not mirrored")
-                }
-                Err(_) => tracing::debug!(cluster = cluster.name(), ?limit, "a mirror takes too long"),
-            }
+            metrics.mirror_failed();
+            tracing::debug!(cluster = cluster.name(), why, "not mirrored");
         });
     }
     body
+}
+
+async fn send(
+    copy: Request<Body>,
+    cluster: &Cluster,
+    dialled: SocketAddr,
+    source: IpAddr,
+) -> Result<(), Failed> {
+    let key = cluster.hash(copy.uri(), copy.headers(), source).key;
+    let limits = Limits::none();
+    let mut tries = Tries::new(To::Cluster(cluster, dialled), &limits, key);
+    let answer = tries.send(copy, None, &mut Record::none()).await?;
+    // Read to the end, so that the connection can be used again.
+    let mut body = answer.response.into_body();
+    while let Some(Ok(_)) = body.frame().await {}
+    Ok(())
 }
 
 /// The host with `-shadow` behind it, as Envoy has it, so that a mirror can tell.

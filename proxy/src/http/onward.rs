@@ -48,7 +48,9 @@ impl Passage<'_> {
         self.rewrite(found, backend, &asked);
         let dialled = destination.address();
         if !found.route.mirrors.is_empty() && upgrade::wanted(&self.parts).is_none() {
-            self.body = mirror::mirror(found.route, &self.parts, self.body, &asked.facts(None));
+            let facts = asked.facts(None);
+            let metrics = &self.downstream.metrics;
+            self.body = mirror::mirror(found.route, &self.parts, self.body, &facts, metrics);
         }
         let response = self
             .send(To::Cluster(cluster, dialled), limits, Some(cluster))
