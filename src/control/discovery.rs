@@ -72,22 +72,25 @@ impl AggregatedDiscoveryService for Discovery {
         &self,
         request: Request<Streaming<DeltaDiscoveryRequest>>,
     ) -> Result<Response<Self::DeltaAggregatedResourcesStream>, Status> {
-        let pod = tokio::select! {
+        let (pod, node) = tokio::select! {
             pod = self.pod(&request) => pod.inspect_err(|status| {
                 tracing::warn!(code = ?status.code(), "discovery refused: {}", status.message());
             })?,
             () = self.shutdown.cancelled() => return Err(stream::ending()),
         };
         let (responses, receiver) = mpsc::channel(WAITING_RESPONSES);
-        let stream = Stream::new(pod, self.reader.clone(), self.metrics.clone());
+        let stream = Stream::new(pod, node, self.reader.clone(), self.metrics.clone());
         tokio::spawn(stream.run(request.into_inner(), responses, self.shutdown.clone()));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
 }
 
 impl Discovery {
-    /// The pod that a stream speaks for. What it says about itself in its messages is not looked at.
-    async fn pod(&self, request: &Request<Streaming<DeltaDiscoveryRequest>>) -> Result<Pod, Status> {
+    /// The pod that a stream speaks for, and its node if that is known. What it says about itself in its messages is not looked at.
+    async fn pod(
+        &self,
+        request: &Request<Streaming<DeltaDiscoveryRequest>>,
+    ) -> Result<(Pod, Option<String>), Status> {
         let token = request
             .metadata()
             .get("authorization")
@@ -110,13 +113,16 @@ impl Discovery {
                 Refused::Token(why) => Status::unauthenticated(why),
                 Refused::Unknown(why) => Status::unavailable(why),
             })?;
-        let Identity { pod: key, uid } = &identity;
+        let Identity { pod: key, uid, node } = &identity;
         let is_it = |pod: &Pod| uid.as_ref().is_none_or(|uid| *uid == pod.uid);
         let mut world = self.reader.world.clone();
         let known = world.wait_for(|world: &World| world.pod(key).is_some_and(is_it));
         // The token was bound to this very pod a moment ago, so that an older one of its name is about to be replaced.
         match timeout(POD_WAIT, known).await {
-            Ok(Ok(world)) => world.pod(key).cloned().ok_or_else(stream::ending),
+            Ok(Ok(world)) => {
+                let pod = world.pod(key).cloned().ok_or_else(stream::ending)?;
+                Ok((pod, node.clone()))
+            }
             Ok(Err(_)) => Err(stream::ending()),
             Err(_) => Err(Status::unavailable(format!(
                 "Pod {key} of this token is not known to the control plane yet"

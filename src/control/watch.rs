@@ -1,13 +1,13 @@
 //! Watches the cluster: what the API server says, as events. After: `feed` applies them.
 //!
-//! Needs `list` and `watch`, cluster-wide, on `namespaces`, `pods` and `services` of the core group, `endpointslices` of
+//! Needs `list` and `watch`, cluster-wide, on `namespaces`, `nodes`, `pods` and `services` of the core group, `endpointslices` of
 //! `discovery.k8s.io`, and `virtualservices`, `destinationrules`, `serviceentries` and `sidecars` of `networking.istio.io`.
 
 use std::pin::pin;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
 use kube::runtime::watcher::{self, watcher};
@@ -41,8 +41,9 @@ pub async fn run(
             config(),
         )
     };
-    // Of pods and namespaces the API server sends the metadata alone.
+    // Of nodes, pods and namespaces the API server sends the metadata alone.
     let namespaces = watcher(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), config());
+    let nodes = watcher(Api::<PartialObjectMeta<Node>>::all(client.clone()), config());
     let pods = watcher(Api::<PartialObjectMeta<Pod>>::all(client.clone()), config());
     let services = watcher(Api::<Service>::all(client.clone()), config());
     let slices = watcher(Api::<EndpointSlice>::all(client.clone()), config());
@@ -55,6 +56,9 @@ pub async fn run(
             watch(Kind::Namespace, namespaces, &feed, |object| Some(
                 Object::Namespace(object.metadata.into())
             )),
+            watch(Kind::Node, nodes, &feed, |object| Some(Object::Node(
+                object.metadata.into()
+            ))),
             watch(Kind::Pod, pods, &feed, |object| Some(Object::Pod(
                 object.metadata.into()
             ))),

@@ -4,6 +4,7 @@ mod change;
 mod entry;
 mod event;
 mod host;
+mod nodes;
 mod objects;
 mod rule;
 mod services;
@@ -16,11 +17,13 @@ use ipnet::IpNet;
 pub use change::Change;
 pub use event::{Event, Kind, Object};
 pub(in crate::control) use host::matches;
+pub use nodes::Node;
 pub use objects::{Endpoint, EndpointSlice, Key, Namespace, Pod, Service, ServicePort, TrafficDistribution};
 pub use rule::{Meta, Rule, RuleSpec};
 pub use view::View;
 
 use crate::api::{DestinationRuleSpec, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec};
+use nodes::Nodes;
 use rule::Rules;
 use services::Services;
 
@@ -37,6 +40,7 @@ pub struct World {
     /// The namespace whose Sidecar without a selector is for all others: the control plane's own.
     pub root_namespace: String,
     namespaces: HashMap<String, Namespace>,
+    nodes: Nodes,
     pods: HashMap<Key, Pod>,
     services: Services,
     virtual_services: Rules<VirtualServiceSpec>,
@@ -61,6 +65,7 @@ impl World {
             mesh_ranges,
             root_namespace: "outrigger-system".to_owned(),
             namespaces: HashMap::new(),
+            nodes: Nodes::default(),
             pods: HashMap::new(),
             services: Services::default(),
             virtual_services: Rules::default(),
@@ -80,6 +85,11 @@ impl World {
     /// The names of all namespaces, in no order.
     pub fn namespace_names(&self) -> impl Iterator<Item = &str> {
         self.namespaces.keys().map(String::as_str)
+    }
+
+    /// The labels of topology of a node.
+    pub fn topology(&self, node: &str) -> Option<&BTreeMap<String, String>> {
+        self.nodes.get(node).map(|node| &node.topology)
     }
 
     /// The pod of that namespace and name.
@@ -238,6 +248,12 @@ impl World {
             Object::Namespace(namespace) => {
                 self.namespaces.insert(namespace.name.clone(), namespace);
             }
+            Object::Node(node) => {
+                let name = node.name.clone();
+                if self.nodes.insert(node) {
+                    self.touch_node(&name, change);
+                }
+            }
             Object::Pod(pod) => {
                 let old = self.pods.get(&pod.key);
                 if old == Some(&pod) {
@@ -299,6 +315,11 @@ impl World {
             Kind::Namespace => {
                 self.namespaces.remove(&key.name);
             }
+            Kind::Node => {
+                if self.nodes.remove(&key.name) {
+                    self.touch_node(&key.name, change);
+                }
+            }
             Kind::Pod => {
                 if self.pods.remove(key).is_some() {
                     self.touch_endpoints_of(key, change);
@@ -339,6 +360,7 @@ impl World {
     fn keys(&self, kind: Kind) -> Vec<Key> {
         match kind {
             Kind::Namespace => self.namespaces.keys().map(|name| Key::new("", name)).collect(),
+            Kind::Node => self.nodes.names().map(|name| Key::new("", name)).collect(),
             Kind::Pod => self.pods.keys().cloned().collect(),
             Kind::Service => self.services.keys().cloned().collect(),
             Kind::EndpointSlice => self.services.slice_keys().cloned().collect(),
@@ -439,6 +461,25 @@ impl World {
     fn touch_endpoints_of(&self, pod: &Key, change: &mut Change) {
         for service in self.services.of_pod(pod) {
             change.endpoints.insert(host::of(service, &self.cluster_domain));
+        }
+    }
+
+    /// Where a node is, is where the endpoints on it are, and the clients.
+    fn touch_node(&self, node: &str, change: &mut Change) {
+        for slice in self.services.all_slices() {
+            let mut on_it = slice
+                .endpoints
+                .iter()
+                .filter(|endpoint| endpoint.node.as_deref() == Some(node))
+                .peekable();
+            if on_it.peek().is_some() {
+                change
+                    .endpoints
+                    .insert(host::of(&slice.service, &self.cluster_domain));
+            }
+            change
+                .pods
+                .extend(on_it.filter_map(|endpoint| endpoint.pod.clone()));
         }
     }
 

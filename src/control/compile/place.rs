@@ -23,34 +23,44 @@ pub(super) fn of_endpoint(world: &World, endpoint: &Endpoint) -> Option<Locality
         return Some(parse(locality, '/'));
     }
     let pod = endpoint.pod.as_ref().and_then(|key| world.pod(key));
-    let mut locality = of_labels(pod.map(|pod| &pod.labels));
+    let node = endpoint.node.as_deref().unwrap_or_default();
+    let mut locality = of_labels(world, pod.map(|pod| &pod.labels), node);
     if locality.zone.is_empty() {
         locality.zone = endpoint.zone.clone().unwrap_or_default();
     }
     (locality != Locality::default()).then_some(locality)
 }
 
-/// Where a client's pod runs, and its node. The node is known of pods that are behind a service.
-pub(super) fn of_pod(world: &World, pod: &Pod) -> (Option<Locality>, String) {
+/// Where a client's pod runs, and its node, which its token may have said; it is also known of pods that are behind a service.
+pub(super) fn of_pod(world: &World, pod: &Pod, node: Option<&str>) -> (Option<Locality>, String) {
     let slices = world.services().slices_with(&pod.key);
     let mut endpoints = slices
         .flat_map(|slice| &slice.endpoints)
         .filter(|endpoint| endpoint.pod.as_ref() == Some(&pod.key) && endpoint.entry.is_none());
     let own = endpoints.find(|endpoint| endpoint.node.is_some());
-    let node = own.and_then(|own| own.node.clone()).unwrap_or_default();
-    let mut locality = of_labels(Some(&pod.labels));
+    let node = node
+        .or(own.and_then(|own| own.node.as_deref()))
+        .unwrap_or_default();
+    let mut locality = of_labels(world, Some(&pod.labels), node);
     if locality.zone.is_empty() {
         locality.zone = own.and_then(|own| own.zone.clone()).unwrap_or_default();
     }
-    ((locality != Locality::default()).then_some(locality), node)
+    (
+        (locality != Locality::default()).then_some(locality),
+        node.to_owned(),
+    )
 }
 
-fn of_labels(labels: Option<&BTreeMap<String, String>>) -> Locality {
+fn of_labels(world: &World, labels: Option<&BTreeMap<String, String>>, node: &str) -> Locality {
     let own = |label: &str| labels.and_then(|labels| labels.get(label));
     if let Some(locality) = own(ISTIO_LOCALITY) {
         return parse(locality, '.');
     }
-    let one = |label: &str| own(label).cloned().unwrap_or_default();
+    let of_node = world.topology(node);
+    let one = |label: &str| {
+        let found = own(label).or_else(|| of_node.and_then(|labels| labels.get(label)));
+        found.cloned().unwrap_or_default()
+    };
     Locality {
         region: one(REGION),
         zone: one(ZONE),

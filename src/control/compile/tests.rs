@@ -647,7 +647,7 @@ fn endpoints_are_of_the_services_first_family() {
 fn a_pod_is_told_of_its_own_ports() {
     let world = world("");
     let pod = world.pod(&Key::new("default", "v1")).unwrap();
-    let told = workload(&world, pod);
+    let told = workload(&world, pod, None);
     assert_eq!((told.namespace.as_str(), told.name.as_str()), ("default", "v1"));
     let labels: BTreeMap<_, _> = told
         .labels

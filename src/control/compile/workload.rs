@@ -7,8 +7,9 @@ use outrigger_proxy::protocol::mesh;
 use super::{named, place, protocol};
 use crate::control::world::{Pod, World};
 
-/// The pod, what it sees of the mesh, and what is spoken on the ports on which services reach the pod.
-pub fn workload(world: &World, pod: &Pod) -> mesh::Workload {
+/// The pod, what it sees of the mesh, and what is spoken on the ports on which services reach the pod. `node` is where it runs,
+/// if its token said so.
+pub fn workload(world: &World, pod: &Pod, node: Option<&str>) -> mesh::Workload {
     let mut ports: BTreeMap<u16, mesh::Protocol> = BTreeMap::new();
     for slice in world.services().slices_with(&pod.key) {
         let Some(service) = world.services().get(&slice.service) else {
@@ -54,7 +55,7 @@ pub fn workload(world: &World, pod: &Pod) -> mesh::Workload {
         true => mesh::OutboundPolicy::RegistryOnly,
         false => mesh::OutboundPolicy::AllowAny,
     };
-    let (locality, node) = place::of_pod(world, pod);
+    let (locality, node) = place::of_pod(world, pod, node);
     mesh::Workload {
         locality,
         node,

@@ -127,6 +127,7 @@ impl Document {
         Ok(Some(match (word("apiVersion"), word("kind")) {
             ("v1", "Namespace") => Object::Namespace(self.typed::<Bare>()?.metadata.into()),
             ("v1", "Service") => Object::Service(self.typed::<k8s_openapi::api::core::v1::Service>()?.into()),
+            ("v1", "Node") => Object::Node(self.typed::<Bare>()?.metadata.into()),
             ("v1", "Pod") => Object::Pod(self.typed::<Bare>()?.metadata.into()),
             ("discovery.k8s.io/v1", "EndpointSlice") => Object::EndpointSlice(
                 self.typed::<k8s_openapi::api::discovery::v1::EndpointSlice>()?

@@ -21,6 +21,8 @@ pub(super) struct Identity {
     pub(super) pod: Key,
     /// Of this very pod; not asked for in a table.
     pub(super) uid: Option<String>,
+    /// Where it runs, if the API server says so.
+    pub(super) node: Option<String>,
 }
 
 /// Why there is no identity.
@@ -53,6 +55,7 @@ impl Authenticate {
                 .map(|pod| Identity {
                     pod: pod.clone(),
                     uid: None,
+                    node: None,
                 })
                 .ok_or_else(|| Refused::Token("the token is not in the table of tokens".to_owned())),
         }

@@ -31,6 +31,8 @@ pub(super) fn ending() -> Status {
 
 pub(super) struct Stream {
     pod: Pod,
+    /// Where the pod runs, if its token says so.
+    node: Option<String>,
     client: Client,
     reader: Reader,
     interest: Interest,
@@ -39,13 +41,14 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(pod: Pod, reader: Reader, metrics: Metrics) -> Self {
+    pub(super) fn new(pod: Pod, node: Option<String>, reader: Reader, metrics: Metrics) -> Self {
         let client = Client {
             namespace: pod.key.namespace.clone(),
             labels: pod.labels.clone(),
         };
         Self {
             pod,
+            node,
             client,
             reader,
             interest: Interest::default(),
@@ -226,7 +229,7 @@ impl Stream {
 
     fn workload(&self, world: &World, name: &str) -> Option<Vec<u8>> {
         let pod = world.pod(&self.pod.key).filter(|_| name == SELF)?;
-        Some(compile::workload(world, pod).encode_to_vec())
+        Some(compile::workload(world, pod, self.node.as_deref()).encode_to_vec())
     }
 }
 

@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Where the API server tells what a token is bound to (KEP-1205, Kubernetes 1.22).
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+/// The same for the pod's node (KEP-4193, Kubernetes 1.30).
+const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
 
 pub(super) async fn identity(client: &Client, token: &str) -> Result<Identity, Refused> {
     let review = TokenReview {
@@ -69,6 +71,7 @@ fn read(status: TokenReviewStatus) -> Result<Identity, Refused> {
         (Some(name), Some(uid)) => Ok(Identity {
             pod: Key::new(namespace, &name),
             uid: Some(uid),
+            node: one(NODE_NAME),
         }),
         _ => refused("the token is not bound to a pod; a projected service-account token is needed"),
     }
@@ -87,7 +90,7 @@ mod tests {
             "audiences": ["outrigger"],
             "user": {
                 "username": "system:serviceaccount:default:curl",
-                "extra": {POD_NAME: ["curl-1"], POD_UID: ["u"]},
+                "extra": {POD_NAME: ["curl-1"], POD_UID: ["u"], NODE_NAME: ["n1"]},
             },
         });
         let with = |pointer: &str, value: serde_json::Value| {
@@ -125,6 +128,7 @@ mod tests {
             match (seen, expected) {
                 (Ok(seen), Ok(expected)) => {
                     assert_eq!(format!("{} {}", seen.pod, seen.uid.unwrap()), expected);
+                    assert_eq!(seen.node.as_deref(), Some("n1"));
                 }
                 (Err(Refused::Token(seen)), Err(expected)) => assert!(seen.contains(expected), "{seen}"),
                 (seen, _) => panic!("{status} gives {seen:?}"),

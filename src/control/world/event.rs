@@ -1,6 +1,6 @@
 //! What `watch` and `directory` say to the world.
 
-use super::{EndpointSlice, Key, Namespace, Pod, Rule, Service};
+use super::{EndpointSlice, Key, Namespace, Node, Pod, Rule, Service};
 use crate::api::{DestinationRuleSpec, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec};
 
 /// One thing that happened.
@@ -20,6 +20,7 @@ pub enum Event {
 #[allow(missing_docs, reason = "Kubernetes' and Istio's names")]
 pub enum Kind {
     Namespace,
+    Node,
     Pod,
     Service,
     EndpointSlice,
@@ -31,8 +32,9 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in an order in which what is named comes before what names it.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Namespace,
+        Self::Node,
         Self::Pod,
         Self::Service,
         Self::EndpointSlice,
@@ -54,6 +56,7 @@ impl std::fmt::Display for Kind {
 #[allow(missing_docs, reason = "each holds what it is called")]
 pub enum Object {
     Namespace(Namespace),
+    Node(Node),
     Pod(Pod),
     Service(Service),
     EndpointSlice(EndpointSlice),
@@ -68,6 +71,7 @@ impl Object {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Namespace(_) => Kind::Namespace,
+            Self::Node(_) => Kind::Node,
             Self::Pod(_) => Kind::Pod,
             Self::Service(_) => Kind::Service,
             Self::EndpointSlice(_) => Kind::EndpointSlice,
@@ -82,6 +86,7 @@ impl Object {
     pub fn key(&self) -> Key {
         match self {
             Self::Namespace(namespace) => Key::new("", &namespace.name),
+            Self::Node(node) => Key::new("", &node.name),
             Self::Pod(pod) => pod.key.clone(),
             Self::Service(service) => service.key.clone(),
             Self::EndpointSlice(slice) => slice.key.clone(),

@@ -111,6 +111,11 @@ impl Services {
             .filter_map(|key| self.slices.get(key))
     }
 
+    /// The slices of all services, in no order.
+    pub(in crate::control) fn all_slices(&self) -> impl Iterator<Item = &EndpointSlice> {
+        self.slices.values()
+    }
+
     /// The slices that a pod is in, by name.
     pub(in crate::control) fn slices_with(&self, pod: &Key) -> impl Iterator<Item = &EndpointSlice> {
         self.slices_by_pod

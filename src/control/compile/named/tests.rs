@@ -308,7 +308,7 @@ fn service_entries_with_addresses() {
         assert_eq!(told(&world, "other", "203.0.113.9:5432"), "-", "{why}");
     }
     let world = world(&db("DNS", ""));
-    let own = workload(&world, world.pod(&Key::new("default", "vm")).unwrap());
+    let own = workload(&world, world.pod(&Key::new("default", "vm")).unwrap(), None);
     assert_eq!(
         own.mesh_ranges,
         ["10.0.0.0/8", "198.51.100.0/24", "240.0.0.1/32", "192.0.2.7/32"]
@@ -407,7 +407,7 @@ fn names_without_addresses() {
         "api.example.com:80 http; http default -> api.example.com:80",
         "its own namespace's comes first"
     );
-    let own = workload(&world, world.pod(&Key::new("default", "vm")).unwrap());
+    let own = workload(&world, world.pod(&Key::new("default", "vm")).unwrap(), None);
     assert_eq!(own.host_ports, [80, 443, 8080, 27017]);
 }
 
@@ -595,7 +595,7 @@ fn what_is_not_known_is_refused_by_name_too() {
         told(&world, "default", "*:80"),
         "*:80 any; http block_all -> 502; api.example.com is api.example.com:80; tcp nowhere"
     );
-    let own = workload(&world, world.pod(&Key::new("default", "vm")).unwrap());
+    let own = workload(&world, world.pod(&Key::new("default", "vm")).unwrap(), None);
     assert_eq!(own.outbound_policy(), mesh::OutboundPolicy::RegistryOnly);
 }
 

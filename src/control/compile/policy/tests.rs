@@ -9,7 +9,7 @@ use outrigger_proxy::protocol::mesh::locality_policy::Prefer;
 
 use crate::control::compile::{Client, endpoints, problems, service, workload};
 use crate::control::directory::{documents, events};
-use crate::control::world::{Key, World};
+use crate::control::world::{Key, Pod, World};
 
 const CLUSTER: &str = "
 {apiVersion: v1, kind: Service, metadata: {name: a}, spec: {clusterIP: 10.0.0.1, ports: [{name: http, port: 80}, {name: http-admin, port: 81}]}}
@@ -545,7 +545,9 @@ endpoints:
 - {addresses: [10.1.0.3], conditions: {ready: false, serving: false, terminating: true}}
 - {addresses: [10.1.0.4], conditions: {ready: false}}
 ---
-{apiVersion: v1, kind: Pod, metadata: {name: one, labels: {app: a, version: v1, topology.kubernetes.io/region: eu}}}
+{apiVersion: v1, kind: Pod, metadata: {name: one, labels: {app: a, version: v1}}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: n1, labels: {topology.kubernetes.io/region: eu, kubernetes.io/hostname: n1}}}
 ---
 {apiVersion: v1, kind: Pod, metadata: {name: two, labels: {app: a, version: v2, istio-locality: us.west.rack1}}}
 ---
@@ -586,10 +588,16 @@ fn endpoints_say_where_they_are_and_whether_they_end() {
             },
         ]
     );
-    let own = workload(&world, world.pod(&Key::new("default", "one")).unwrap());
+    let own = workload(&world, world.pod(&Key::new("default", "one")).unwrap(), None);
     assert_eq!(
         (own.locality, own.node.as_str()),
         (Some(locality("eu", "z1", "")), "n1")
+    );
+    // A pod behind no service is where its token says.
+    let alone = workload(&world, &Pod::default(), Some("n1"));
+    assert_eq!(
+        (alone.locality, alone.node.as_str()),
+        (Some(locality("eu", "", "")), "n1")
     );
 }
 
