@@ -10,7 +10,7 @@ mod observe;
 mod sidecars;
 mod table;
 mod traffic;
-mod workloads;
+pub(crate) mod workloads;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,9 @@
-//! `outrigger explain pod`: why a pod is or is not injected, what with and who said so, and what iptables will do, of a pod of
-//! the cluster or of the workloads of a file. Before it: the command line. In the middle: `inject`, the same that the
-//! webhook answers with. After it: `explain::page`, which prints.
+//! `outrigger explain`: of a request in `request`, and here of a pod: why it is or is not injected, what with and who said
+//! so, and what iptables will do, of a pod of the cluster or of the workloads of a file. Before it: the command line. In the
+//! middle: `inject`, the same that the webhook answers with. After it: `explain::page`, which prints.
 
 mod page;
+mod request;
 
 use std::path::PathBuf;
 
@@ -35,6 +36,13 @@ pub enum What {
         after_help = "Examples:\n  outrigger explain pod web-7c9f -n shop\n  outrigger explain pod -f app.yaml"
     )]
     Pod(PodArgs),
+    /// Where a request goes and by which rule, and why no other rule has it
+    #[command(
+        after_help = "Examples:\n  outrigger explain request --from curl-7c9f --to http://helloworld:5000/hello -H 'end-user: jason'\n  \
+                      outrigger explain request --from app=curl --to http://helloworld:5000/hello -f docs/walkthrough\n\n\
+                      Ends with 1 if the request would be refused, or answered with 404 or 503 by the mesh, so that it can gate a change."
+    )]
+    Request(Box<request::RequestArgs>),
 }
 
 /// Which pod.
@@ -69,12 +77,18 @@ pub(crate) struct Explained {
     rules: Vec<(Reason, bool)>,
 }
 
-/// The explanation as text.
+/// The explanation as text, and what is to be told as a failure after it: why a request would be refused.
 ///
 /// # Errors
 /// What cannot be read, from the cluster or from the file.
-pub async fn explain(args: &ExplainArgs) -> anyhow::Result<String> {
-    let What::Pod(args) = &args.what;
+pub async fn explain(args: &ExplainArgs) -> anyhow::Result<(String, Option<String>)> {
+    match &args.what {
+        What::Pod(args) => Ok((pods(args).await?, None)),
+        What::Request(args) => request::explain(args).await,
+    }
+}
+
+async fn pods(args: &PodArgs) -> anyhow::Result<String> {
     let (settings, source) = manifests::settings(&args.settings).await?;
     let mut text = format!("settings: {source}\n");
     let explained = match &args.name {

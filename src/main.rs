@@ -65,7 +65,11 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Inject(args) => print(manifests::inject(&args, colours(out)).await?),
         Command::Uninject(args) => print(manifests::uninject(&args, colours(out))?),
         Command::Check(args) => check::run(&args).await,
-        Command::Explain(args) => Ok(out.write_all(explain::explain(&args).await?.as_bytes())?),
+        Command::Explain(args) => {
+            let (text, refused) = explain::explain(&args).await?;
+            out.write_all(text.as_bytes())?;
+            refused.map_or(Ok(()), |why| Err(anyhow::anyhow!("the request {why}")))
+        }
         Command::Crds => Ok(out.write_all(api::crds_yaml()?.as_bytes())?),
         Command::Probe(args) => Ok(out.write_all(probe::probe(args).await?.as_bytes())?),
         Command::Completions { shell } => {

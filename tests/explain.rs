@@ -1,5 +1,7 @@
 //! `outrigger explain pod -f` as a user types it: the decision, the rule, the values with their sources, and the rules of iptables.
 
+mod requests;
+
 use std::io::Write as _;
 use std::process::{Command, Output};
 

@@ -9,6 +9,7 @@ use http::request::Parts;
 use crate::balance::Cluster;
 use crate::protocol::mesh;
 
+mod condition;
 mod cors;
 mod fault;
 mod format;

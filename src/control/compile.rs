@@ -1,5 +1,6 @@
 //! The objects in, what a proxy is told out: pure. Before: `world` knows the objects. After: `discovery` publishes the answers.
 
+mod considered;
 mod endpoints;
 mod entries;
 mod named;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 
 use outrigger_proxy::protocol::mesh;
 
+pub use considered::{Notes, PassedOver, considered};
 pub use endpoints::{endpoints, endpoints_for, host_of_endpoints};
 pub use problems::{Problem, Severity, problems};
 pub use workload::workload;
@@ -91,14 +93,15 @@ fn dialled(world: &World, client: &Client, address: SocketAddr) -> Option<Answer
 impl routes::Target<'_> {
     fn service(&self) -> mesh::Service {
         let protocol = protocol::of(self.port);
+        let notes = &mut Notes::none();
         // What is not declared is found out by the proxy, connection by connection, so it needs both answers.
         let http_routes = match protocol {
             mesh::Protocol::Tcp => Vec::new(),
-            _ => self.http_routes(),
+            _ => self.http_routes(notes),
         };
         let (tcp_backends, tls_routes) = match protocol {
             mesh::Protocol::Http => (Vec::new(), Vec::new()),
-            _ => (self.tcp_backends(), self.tls_routes()),
+            _ => (self.tcp_backends(notes), self.tls_routes(notes)),
         };
         mesh::Service {
             host: self.world.host_of(self.service),

@@ -3,6 +3,8 @@
 //! Needs `list` and `watch`, cluster-wide, on `namespaces`, `nodes`, `pods` and `services` of the core group, `endpointslices` of
 //! `discovery.k8s.io`, and `virtualservices`, `destinationrules`, `serviceentries` and `sidecars` of `networking.istio.io`.
 
+mod listed;
+
 use std::pin::pin;
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::world::{Event, Key, Kind, Object, Rule, RuleSpec};
+pub use listed::list;
+
 use crate::api::{DestinationRule, ServiceEntry, Sidecar, VirtualService};
 
 /// Waiting times between attempts: doubled from the first to the last.

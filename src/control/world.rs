@@ -11,6 +11,7 @@ mod services;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 
@@ -95,6 +96,11 @@ impl World {
     /// The pod of that namespace and name.
     pub fn pod(&self, key: &Key) -> Option<&Pod> {
         self.pods.get(key)
+    }
+
+    /// The pod that has this address, as an endpoint slice says.
+    pub fn pod_at(&self, address: IpAddr) -> Option<&Key> {
+        self.services.pod_at(address)
     }
 
     /// The services and their endpoints.

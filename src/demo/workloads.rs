@@ -14,35 +14,35 @@ const DEFAULT_NAMESPACE: &str = "default";
 
 /// A pod as it is sent to the webhook, and where it will run.
 #[derive(Debug, Clone)]
-pub(super) struct Pod {
-    pub(super) namespace: String,
-    pub(super) name: String,
+pub(crate) struct Pod {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
     /// The name of what it was made from.
-    pub(super) workload: String,
-    pub(super) labels: BTreeMap<String, String>,
-    pub(super) ip: IpAddr,
+    pub(crate) workload: String,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) ip: IpAddr,
     /// As the user wrote it.
-    pub(super) object: Value,
+    pub(crate) object: Value,
 }
 
 /// A port of a Service that is HTTP by its declaration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Destination {
-    pub(super) namespace: String,
-    pub(super) service: String,
-    pub(super) ip: IpAddr,
-    pub(super) port: u16,
+pub(crate) struct Destination {
+    pub(crate) namespace: String,
+    pub(crate) service: String,
+    pub(crate) ip: IpAddr,
+    pub(crate) port: u16,
 }
 
 /// Which port on the pod's address stands for a port of its container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Served {
-    pub(super) container_port: u16,
-    pub(super) port: u16,
+pub(crate) struct Served {
+    pub(crate) container_port: u16,
+    pub(crate) port: u16,
 }
 
 /// The pods that the manifests ask for, with addresses 127.9.0.1 and on: loopback, each pod its own.
-pub(super) fn pods(manifests: &[Value]) -> Vec<Pod> {
+pub(crate) fn pods(manifests: &[Value]) -> Vec<Pod> {
     let templates = manifests.iter().flat_map(|manifest| {
         let workload = text(&manifest["metadata"]["name"]);
         let replicas = manifest["spec"]["replicas"]
@@ -83,7 +83,7 @@ pub(super) fn pods(manifests: &[Value]) -> Vec<Pod> {
 }
 
 /// The namespaces that the manifests name, labelled for injection unless a manifest says how they are labelled.
-pub(super) fn namespaces(manifests: &[Value]) -> Vec<Value> {
+pub(crate) fn namespaces(manifests: &[Value]) -> Vec<Value> {
     let mut namespaces = BTreeMap::from([(DEFAULT_NAMESPACE.to_owned(), injected(DEFAULT_NAMESPACE))]);
     for manifest in manifests {
         namespaces
@@ -104,7 +104,7 @@ fn injected(name: &str) -> Value {
 }
 
 /// The Services with an address each, 10.96.0.1 and on, if their manifest gives none.
-pub(super) fn services(manifests: &[Value]) -> Vec<Value> {
+pub(crate) fn services(manifests: &[Value]) -> Vec<Value> {
     let services = manifests
         .iter()
         .filter(|manifest| manifest["kind"] == "Service")
@@ -112,7 +112,8 @@ pub(super) fn services(manifests: &[Value]) -> Vec<Value> {
     let service = |(index, manifest): (usize, &Value)| {
         let mut service = manifest.clone();
         service["metadata"]["namespace"] = namespace(manifest).into();
-        if service["spec"]["clusterIP"].as_str().is_none_or(str::is_empty) {
+        let alias = service["spec"]["type"] == "ExternalName";
+        if !alias && service["spec"]["clusterIP"].as_str().is_none_or(str::is_empty) {
             let index = u16::try_from(index + 1).unwrap_or(u16::MAX).to_be_bytes();
             let ip = Ipv4Addr::new(10, 96, index[0], index[1]).to_string();
             service["spec"]["clusterIPs"] = json!([ip]);
@@ -124,7 +125,7 @@ pub(super) fn services(manifests: &[Value]) -> Vec<Value> {
 }
 
 /// Every port of every Service that the requests of the demo can go to.
-pub(super) fn destinations(services: &[Value]) -> Vec<Destination> {
+pub(crate) fn destinations(services: &[Value]) -> Vec<Destination> {
     let mut destinations = Vec::new();
     for service in services {
         let Ok(ip) = text(&service["spec"]["clusterIP"]).parse() else {
@@ -146,7 +147,7 @@ pub(super) fn destinations(services: &[Value]) -> Vec<Destination> {
 }
 
 /// The container ports of a pod that Services lead to: those have to be listened on.
-pub(super) fn container_ports(pod: &Pod, services: &[Value]) -> Vec<u16> {
+pub(crate) fn container_ports(pod: &Pod, services: &[Value]) -> Vec<u16> {
     let selecting = services.iter().filter(|service| selects(service, pod));
     let mut all: Vec<u16> = selecting
         .flat_map(|service| ports(service).filter_map(|port| target(port, pod)))
@@ -157,7 +158,7 @@ pub(super) fn container_ports(pod: &Pod, services: &[Value]) -> Vec<u16> {
 }
 
 /// The slices between the Services and the pods: one a pod, since each has its own ports here.
-pub(super) fn endpoint_slices(services: &[Value], pods: &[(Pod, Vec<Served>)]) -> Vec<Value> {
+pub(crate) fn endpoint_slices(services: &[Value], pods: &[(Pod, Vec<Served>)]) -> Vec<Value> {
     let mut slices = Vec::new();
     for service in services {
         for (pod, served) in pods.iter().filter(|(pod, _)| selects(service, pod)) {

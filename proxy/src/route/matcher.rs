@@ -1,11 +1,13 @@
 //! One match of a route, made ready, and whether it holds for a request.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use http::HeaderName;
 use http::header::HOST;
 use http::request::Parts;
 
+use super::condition::Condition;
 use super::path::canonical;
 use super::text::Text;
 use crate::protocol::mesh;
@@ -41,12 +43,12 @@ pub enum InvalidMatch {
 
 /// A request as matches see it; made once for all of a service's.
 pub(super) struct Asked<'a> {
-    request: &'a Parts,
+    pub(super) request: &'a Parts,
     /// In its canonical form, without the query.
-    path: Cow<'a, str>,
-    authority: &'a [u8],
+    pub(super) path: Cow<'a, str>,
+    pub(super) authority: &'a [u8],
     /// What a connection without TLS has, unless the request says otherwise.
-    scheme: &'a str,
+    pub(super) scheme: &'a str,
 }
 
 impl<'a> Asked<'a> {
@@ -103,36 +105,41 @@ impl Match {
         })
     }
 
-    /// Whether the request is meant: of a header that is there several times any one of its values, of a parameter
-    /// the first (as Envoy does), and that as it was written, not decoded.
+    /// Whether the request is meant.
     pub(super) fn holds(&self, asked: &Asked<'_>) -> bool {
-        let is = |text: &Option<Text>, value: &[u8]| text.as_ref().is_none_or(|text| text.holds(value));
-        let path = asked.path.as_bytes();
-        let uri = self.uri.as_ref().is_none_or(|text| {
-            if self.ignore_uri_case {
-                text.holds_in_any_case(path)
-            } else {
-                text.holds(path)
-            }
-        });
-        let has = |(name, text): &(HeaderName, Option<Text>)| match text {
-            None => asked.request.headers.contains_key(name),
-            Some(text) => asked
-                .request
-                .headers
-                .get_all(name)
-                .iter()
-                .any(|value| text.holds(value.as_bytes())),
-        };
-        uri && is(&self.method, asked.request.method.as_str().as_bytes())
-            && is(&self.scheme, asked.scheme.as_bytes())
-            && is(&self.authority, asked.authority)
-            && self.headers.iter().all(has)
-            && !self.without_headers.iter().any(has)
-            && self.query_params.iter().all(|(name, text)| {
-                let value = asked.request.uri.query().and_then(|query| parameter(query, name));
-                value.is_some_and(|value| is(text, value.as_bytes()))
-            })
+        self.conditions().all(|condition| condition.holds(asked))
+    }
+
+    /// The first condition that does not hold, and what the request has instead.
+    pub(super) fn unmet(&self, asked: &Asked<'_>) -> Option<String> {
+        let unmet = self.conditions().find(|condition| !condition.holds(asked))?;
+        Some(format!("{unmet}: {}", unmet.found(asked)))
+    }
+
+    /// All that is asked for.
+    fn conditions(&self) -> impl Iterator<Item = Condition<'_>> {
+        let uri = self.uri.iter();
+        let uri = uri.map(|text| Condition::Uri(text, self.ignore_uri_case));
+        let headers = self.headers.iter();
+        let without = self.without_headers.iter();
+        let params = self.query_params.iter();
+        uri.chain(self.method.iter().map(Condition::Method))
+            .chain(self.scheme.iter().map(Condition::Scheme))
+            .chain(self.authority.iter().map(Condition::Authority))
+            .chain(headers.map(|(name, text)| Condition::Header(name, text.as_ref())))
+            .chain(without.map(|(name, text)| Condition::WithoutHeader(name, text.as_ref())))
+            .chain(params.map(|(name, text)| Condition::QueryParam(name, text.as_ref())))
+    }
+}
+
+/// Its conditions, for a person.
+impl fmt::Display for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let conditions: Vec<_> = self.conditions().map(|condition| condition.to_string()).collect();
+        match conditions.is_empty() {
+            true => f.write_str("every request"),
+            false => f.write_str(&conditions.join(" and ")),
+        }
     }
 }
 
@@ -177,8 +184,8 @@ mod tests {
         mesh::HeaderMatch { name, value }
     }
 
-    /// `request` is a method, a target and headers, as in "GET /a x: 1, y: 2".
-    fn holds(published: &mesh::HttpMatch, request: &str) -> bool {
+    /// A method, a target and headers, as in "GET /a x: 1, y: 2".
+    fn request(request: &str) -> Parts {
         let mut words = request.splitn(3, ' ');
         let (method, target) = (words.next().unwrap(), words.next().unwrap());
         let mut builder = http::Request::builder().method(method).uri(target);
@@ -186,8 +193,12 @@ mod tests {
         for (name, value) in headers.filter_map(|header| header.split_once(": ")) {
             builder = builder.header(name, value);
         }
-        let (parts, ()) = builder.body(()).unwrap().into_parts();
-        Match::new(published.clone()).unwrap().holds(&Asked::new(&parts))
+        builder.body(()).unwrap().into_parts().0
+    }
+
+    fn holds(published: &mesh::HttpMatch, line: &str) -> bool {
+        let ready = Match::new(published.clone()).unwrap();
+        ready.holds(&Asked::new(&request(line)))
     }
 
     #[test]
@@ -261,6 +272,85 @@ mod tests {
             (any(), "OPTIONS *", true),
         ] {
             assert_eq!(holds(&published, request), expected, "{published:?} {request}");
+        }
+    }
+
+    #[test]
+    fn what_is_unmet_is_said() {
+        let any = mesh::HttpMatch::default;
+        let kind = Some(Kind::Regex("a|b".into()));
+        let regex = Some(mesh::StringMatch { kind });
+        let published = mesh::HttpMatch {
+            uri: prefix("/v2"),
+            ignore_uri_case: true,
+            method: exact("GET"),
+            scheme: exact("http"),
+            authority: exact("a"),
+            headers: vec![named("x", regex), named("y", None)],
+            without_headers: vec![named("z", exact("1"))],
+            query_params: vec![named("q", exact("1"))],
+            ..any()
+        };
+        let ready = Match::new(published).unwrap();
+        assert_eq!(
+            ready.to_string(),
+            "uri prefix \"/v2\" in any case and method exact \"GET\" and scheme exact \"http\" and authority exact \"a\" \
+             and header x regex \"a|b\" and header y present and without header z exact \"1\" and query parameter q exact \"1\""
+        );
+        assert_eq!(Match::new(any()).unwrap().to_string(), "every request");
+        let all = "host: a, x: b, y: ";
+        for (line, headers, expected) in [
+            ("GET /V2?q=1", all, None),
+            (
+                "GET /hello",
+                all,
+                Some("uri prefix \"/v2\" in any case: the path is \"/hello\""),
+            ),
+            (
+                "POST /v2",
+                all,
+                Some("method exact \"GET\": the method is \"POST\""),
+            ),
+            (
+                "GET https://a/v2",
+                all,
+                Some("scheme exact \"http\": the scheme is \"https\""),
+            ),
+            (
+                "GET /v2",
+                "host: a:80",
+                Some("authority exact \"a\": the authority is \"a:80\""),
+            ),
+            (
+                "GET /v2",
+                "host: a, x: c, x: d",
+                Some("header x regex \"a|b\": the request has \"c\" and \"d\""),
+            ),
+            (
+                "GET /v2",
+                "host: a, x: a",
+                Some("header y present: the request has none"),
+            ),
+            (
+                "GET /v2",
+                "host: a, x: a, y: 1, z: 1",
+                Some("without header z exact \"1\": the request has \"1\""),
+            ),
+            (
+                "GET /v2?q=2",
+                all,
+                Some("query parameter q exact \"1\": the request has \"2\""),
+            ),
+            (
+                "GET /v2",
+                all,
+                Some("query parameter q exact \"1\": the request has none"),
+            ),
+        ] {
+            let request = request(&format!("{line} {headers}"));
+            let asked = Asked::new(&request);
+            assert_eq!(ready.unmet(&asked).as_deref(), expected, "{line} {headers}");
+            assert_eq!(ready.holds(&asked), expected.is_none(), "{line} {headers}");
         }
     }
 

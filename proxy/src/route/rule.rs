@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use http::request::Parts;
 
 use super::cors::Cors;
 use super::fault::{Fault, Share};
+use super::matcher::Asked;
 use super::operations::Operations;
 use super::redirect::Redirect;
 use super::retries::{Retries, milliseconds};
@@ -62,6 +64,14 @@ pub struct Mirror {
 }
 
 impl Route {
+    /// Why a request is not meant: of each match the first condition that does not hold, and what the request has instead,
+    /// as in `uri prefix "/v2": the path is "/hello"`. Empty if it is meant.
+    pub fn unmet(&self, request: &Parts) -> Vec<String> {
+        let asked = Asked::new(request);
+        let unmet: Option<Vec<_>> = self.matches.iter().map(|one| one.unmet(&asked)).collect();
+        unmet.unwrap_or_default()
+    }
+
     pub(super) fn new(
         published: mesh::HttpRoute,
         service_port: u16,

@@ -1,5 +1,7 @@
 //! One comparison of a rule with a text of a request: exact, by prefix or by regular expression. Belongs to `matcher`.
 
+use std::fmt;
+
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::InvalidMatch;
@@ -47,6 +49,26 @@ impl Text {
     }
 }
 
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(text) => write!(f, "exact {text:?}"),
+            Self::Prefix(text) => write!(f, "prefix {text:?}"),
+            Self::Regex(regex) => {
+                let whole = regex.as_str();
+                let inner = whole
+                    .strip_prefix(BEFORE)
+                    .and_then(|rest| rest.strip_suffix(AFTER));
+                write!(f, "regex \"{}\"", inner.unwrap_or(whole))
+            }
+        }
+    }
+}
+
+/// What makes a regular expression match the whole value.
+const BEFORE: &str = "^(?:";
+const AFTER: &str = ")$";
+
 /// Compiles a regular expression that must match the whole value, as RE2's full match does in Istio.
 ///
 /// # Errors
@@ -54,7 +76,7 @@ impl Text {
 pub fn regex(text: &str) -> Result<Regex, String> {
     // Compiled alone first: "a)(b" is wrong, but would be right between the parentheses below.
     search(text)?;
-    build(&format!("^(?:{text})$"))
+    build(&format!("{BEFORE}{text}{AFTER}"))
 }
 
 /// Compiles a regular expression that is looked for anywhere in a value.

@@ -1,10 +1,12 @@
 //! Services that the client's address says nothing about: ServiceEntries without addresses, and ExternalName services. The
 //! Host header or the SNI names them, so that what is published for a port says which names there are.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use outrigger_proxy::protocol::mesh;
 
+use super::considered::Notes;
 use super::routes::Target;
 use super::{Answer, Client, protocol};
 use crate::control::world::{Key, Service, ServicePort, World};
@@ -18,36 +20,36 @@ fn is_headless(service: &Service) -> bool {
     service.original_destination && !service.is_entry()
 }
 
-/// What is known of one host.
-pub(super) fn one(world: &World, client: &Client, host: &str, port: u16) -> Option<Answer> {
+/// The service that a client means by a host. Rules name the host that was asked for, not the wildcard around it.
+pub(super) fn asked<'a>(world: &'a World, client: &Client, host: &str) -> Option<Cow<'a, Service>> {
     let service = world.service_for(host, &client.namespace)?;
-    let number = port;
-    let port = service.port(port)?;
-    if !world
-        .view(&client.namespace, &client.labels)
-        .sees(service, number)
-    {
-        return None;
-    }
-    // Rules name the host that was asked for, not the wildcard around it.
-    let known = world.host_of(service);
-    let own = match known.starts_with('*') {
-        true => Service {
+    Some(match world.host_of(service).starts_with('*') {
+        true => Cow::Owned(Service {
             key: Key::new(&service.key.namespace, &format!("/{host}")),
             ..service.clone()
-        },
-        false => service.clone(),
-    };
+        }),
+        false => Cow::Borrowed(service),
+    })
+}
+
+/// What is known of one host.
+pub(super) fn one(world: &World, client: &Client, host: &str, port: u16) -> Option<Answer> {
+    let known = world.service_for(host, &client.namespace)?;
+    let view = world.view(&client.namespace, &client.labels);
+    if !view.sees(known, port) {
+        return None;
+    }
+    let service = asked(world, client, host)?;
     let target = Target {
         world,
         client,
-        service: &own,
-        port,
+        service: &service,
+        port: service.port(port)?,
         address: None,
     };
     Some(Answer {
         service: target.service(),
-        hosts: vec![known, host.to_owned()],
+        hosts: vec![world.host_of(known), host.to_owned()],
     })
 }
 
@@ -95,11 +97,11 @@ pub(super) fn all(world: &World, client: &Client, port: u16) -> Option<Answer> {
             let default = mesh::TlsRoute {
                 name: "default".to_owned(),
                 sni_hosts: names(world, client, service, None),
-                backends: target.tcp_backends(),
+                backends: target.tcp_backends(&mut Notes::none()),
             };
-            tls.push((target.tls_routes(), default));
+            tls.push((target.tls_routes(&mut Notes::none()), default));
         } else if declared == mesh::Protocol::Tcp {
-            opaque = Some(target.tcp_backends());
+            opaque = Some(target.tcp_backends(&mut Notes::none()));
         }
         answer.hosts.push(host);
     }

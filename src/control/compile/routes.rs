@@ -8,15 +8,15 @@ mod piece;
 
 pub(super) use piece::{delegate, pieces};
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use outrigger_proxy::protocol::mesh;
 
+use super::considered::{self, Notes, Unselected};
 use super::policy;
 use super::subset::{Rules, resource_name};
 use super::{Client, protocol};
-use crate::api::{Destination, VirtualServiceSpec, is_for_mesh};
+use crate::api::{Destination, VirtualServiceSpec};
 use crate::control::world::{Rule, Service, ServicePort, World};
 
 /// Who asks, and for what.
@@ -31,29 +31,40 @@ pub(super) struct Target<'a> {
 
 impl Target<'_> {
     /// Those of the first VirtualService that has any for this client; otherwise one that leads to every endpoint.
-    pub(super) fn http_routes(&self) -> Vec<mesh::HttpRoute> {
-        self.speaking()
-            .map(|rule| self.routes_of(rule))
-            .find(|routes| !routes.is_empty())
-            .unwrap_or_else(|| {
-                vec![mesh::HttpRoute {
-                    name: "default".to_owned(),
-                    matches: Vec::new(),
-                    backends: vec![self.whole_service()],
-                    ..Default::default()
-                }]
-            })
+    pub(super) fn http_routes(&self, notes: &mut Notes) -> Vec<mesh::HttpRoute> {
+        let mut rules = self.speaking(notes);
+        let found = rules.by_ref().find_map(|rule| {
+            let routes = self.routes_of(rule, notes);
+            (!routes.is_empty()).then_some((rule, routes))
+        });
+        match found {
+            Some((speaks, routes)) => {
+                for rule in rules {
+                    notes.passed_over(|| (rule.title(), considered::asked_before(speaks)));
+                }
+                routes
+            }
+            None => vec![mesh::HttpRoute {
+                name: "default".to_owned(),
+                matches: Vec::new(),
+                backends: vec![self.whole_service()],
+                ..Default::default()
+            }],
+        }
     }
 
     /// The VirtualServices that have a say about the service for this client, in their order.
-    fn speaking(&self) -> impl Iterator<Item = &Rule<VirtualServiceSpec>> {
+    fn speaking(&self, notes: &mut Notes) -> std::vec::IntoIter<&Rule<VirtualServiceSpec>> {
         let host = self.world.host_of(self.service);
-        let rules = self.world.virtual_services_for(&host);
-        let rules = rules.filter(|rule| {
-            rule.applies(&self.client.namespace, &self.service.key.namespace)
-                && is_for_mesh(&rule.spec.gateways)
+        let mut rules: Vec<_> = self.world.virtual_services_for(&host).collect();
+        rules.retain(|rule| {
+            let silent = self.silence(rule);
+            if let Some(silent) = &silent {
+                notes.passed_over(|| (rule.title(), silent.to_string()));
+            }
+            silent.is_none()
         });
-        rules.collect::<Vec<_>>().into_iter()
+        rules.into_iter()
     }
 
     /// Every endpoint of the port that was dialled.
@@ -65,15 +76,27 @@ impl Target<'_> {
             })
     }
 
-    fn routes_of(&self, rule: &Rule<VirtualServiceSpec>) -> Vec<mesh::HttpRoute> {
-        let mut routes = Vec::new();
-        for piece in piece::pieces(self.world, rule) {
+    fn routes_of(&self, rule: &Rule<VirtualServiceSpec>, notes: &mut Notes) -> Vec<mesh::HttpRoute> {
+        let mut routes: Vec<mesh::HttpRoute> = Vec::new();
+        if rule.spec.http.is_empty() {
+            notes.passed_over(|| (rule.title(), "it has no http rules".to_owned()));
+        }
+        let mut pieces = piece::pieces(self.world, rule).into_iter();
+        for piece in pieces.by_ref() {
             let mut matches = Vec::new();
             let mut catch_all = piece.http.matches.is_empty();
             for (number, condition) in piece.http.matches.iter().enumerate() {
                 let source = (&condition.source_labels, condition.source_namespace.as_deref());
-                if !self.selects(condition.port, &condition.gateways, source) {
+                let mut pass_over = |why: Unselected<'_>| {
+                    let why = || why.of(self.client, self.port.port);
+                    notes.passed_over(|| (format!("{} match[{number}]", piece.name), why()));
+                };
+                if let Some(why) = self.unselected(condition.port, &condition.gateways, source) {
+                    pass_over(why);
                     continue;
+                }
+                if piece.broken.contains(&number) {
+                    pass_over(Unselected::Mistake);
                 }
                 matches.push(match piece.broken.contains(&number) {
                     // A rule must not match more than its author wrote.
@@ -100,28 +123,16 @@ impl Target<'_> {
                 break;
             }
         }
-        routes
-    }
-
-    /// What is known of the client and of what it dialled is decided here, not at the proxy.
-    fn selects(
-        &self,
-        port: Option<u16>,
-        gateways: &[String],
-        (labels, namespace): (&BTreeMap<String, String>, Option<&str>),
-    ) -> bool {
-        let source = || {
-            let own = &self.client.labels;
-            namespace.is_none_or(|namespace| namespace.is_empty() || *namespace == self.client.namespace)
-                && labels.iter().all(|(label, value)| own.get(label) == Some(value))
-        };
-        // Protobuf's 0 is as good as nothing.
-        let port = port.is_none_or(|port| port == 0 || port == self.port.port);
-        port && if gateways.is_empty() {
-            source()
-        } else {
-            is_for_mesh(gateways)
+        for piece in pieces {
+            let last = routes.last().map(|route| route.name.as_str()).unwrap_or_default();
+            notes.passed_over(|| {
+                (
+                    piece.name.clone(),
+                    format!("{last} before it takes every request"),
+                )
+            });
         }
+        routes
     }
 
     /// Weighted choices, of which those without a weight are left out; one alone has everything. `title` names the rule.

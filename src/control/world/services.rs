@@ -125,6 +125,15 @@ impl Services {
             .filter_map(|key| self.slices.get(key))
     }
 
+    /// The pod that a slice has at an address.
+    pub(super) fn pod_at(&self, address: IpAddr) -> Option<&Key> {
+        let slices = self.slices_by_address.get(&address).into_iter().flatten();
+        let mut endpoints = slices
+            .filter_map(|key| self.slices.get(key))
+            .flat_map(|slice| &slice.endpoints);
+        endpoints.find_map(|one| one.pod.as_ref().filter(|_| one.addresses.contains(&address)))
+    }
+
     /// The addresses of a pod, as Kubernetes' own slices have them, and whether it is ready in one of them.
     pub(super) fn addresses_of(&self, pod: &Key) -> (BTreeSet<IpAddr>, bool) {
         let (mut addresses, mut ready) = (BTreeSet::new(), false);

@@ -5,46 +5,51 @@ use outrigger_proxy::protocol::mesh;
 
 use super::Target;
 use crate::api::{L4MatchAttributes, RouteDestination, VirtualServiceSpec, names};
+use crate::control::compile::considered::{Notes, Unselected};
 use crate::control::compile::protocol;
 use crate::control::world::Rule;
 
 impl Target<'_> {
     /// Those of the first rule whose conditions hold; without one, every endpoint.
-    pub(in crate::control::compile) fn tcp_backends(&self) -> Vec<mesh::Backend> {
-        let found = self.speaking().find_map(|rule| {
+    pub(in crate::control::compile) fn tcp_backends(&self, notes: &mut Notes) -> Vec<mesh::Backend> {
+        let found = self.speaking(notes).find_map(|rule| {
             let (index, tcp) = rule.spec.tcp.iter().enumerate().find(|(index, tcp)| {
-                let matches = tcp.matches.iter().enumerate();
+                let mut matches = tcp.matches.iter().enumerate();
                 tcp.matches.is_empty()
-                    || matches.into_iter().any(|(number, condition)| {
-                        self.holds(rule, &format!("spec.tcp[{index}].match[{number}]"), condition)
+                    || matches.any(|(number, condition)| {
+                        let field = format!("tcp[{index}].match[{number}]");
+                        self.holds(rule, &field, condition, notes)
                     })
             })?;
-            Some(self.connections(rule, &format!("tcp[{index}]"), &tcp.route))
+            let field = format!("tcp[{index}]");
+            notes.used(|| format!("{} {field}", rule.title()));
+            Some(self.connections(rule, &field, &tcp.route))
         });
         found.unwrap_or_else(|| vec![self.whole_service()])
     }
 
     /// Those of the first VirtualService that has any for this client. Istio looks at server names where TLS is
     /// declared; an undeclared port may turn out to be TLS as well.
-    pub(in crate::control::compile) fn tls_routes(&self) -> Vec<mesh::TlsRoute> {
+    pub(in crate::control::compile) fn tls_routes(&self, notes: &mut Notes) -> Vec<mesh::TlsRoute> {
         if !protocol::may_be_tls(self.port) {
             return Vec::new();
         }
-        let routes = self.speaking().map(|rule| self.tls_routes_of(rule));
+        let mut rules = self.speaking(notes);
+        let routes = rules.by_ref().map(|rule| self.tls_routes_of(rule, notes));
         routes
             .into_iter()
             .find(|routes| !routes.is_empty())
             .unwrap_or_default()
     }
 
-    fn tls_routes_of(&self, rule: &Rule<VirtualServiceSpec>) -> Vec<mesh::TlsRoute> {
+    fn tls_routes_of(&self, rule: &Rule<VirtualServiceSpec>, notes: &mut Notes) -> Vec<mesh::TlsRoute> {
         let mut routes = Vec::new();
         for (index, tls) in rule.spec.tls.iter().enumerate() {
             let matches = tls.matches.iter().enumerate();
             let sni_hosts: Vec<_> = matches
                 .filter(|(number, condition)| {
-                    let field = format!("spec.tls[{index}].match[{number}]");
-                    self.holds(rule, &field, &condition.l4())
+                    let field = format!("tls[{index}].match[{number}]");
+                    self.holds(rule, &field, &condition.l4(), notes)
                 })
                 .flat_map(|(_, condition)| condition.sni_hosts.iter().map(|sni| sni.to_ascii_lowercase()))
                 .collect();
@@ -62,16 +67,31 @@ impl Target<'_> {
     }
 
     /// A match with a mistake never holds.
-    fn holds(&self, rule: &Rule<VirtualServiceSpec>, field: &str, condition: &L4MatchAttributes) -> bool {
+    fn holds(
+        &self,
+        rule: &Rule<VirtualServiceSpec>,
+        field: &str,
+        condition: &L4MatchAttributes,
+        notes: &mut Notes,
+    ) -> bool {
         let source = (&condition.source_labels, condition.source_namespace.as_deref());
         let subnets = &condition.destination_subnets;
         let within = |address| {
             let mut subnets = subnets.iter().filter_map(|subnet| names::subnet(subnet).ok());
             subnets.any(|subnet| subnet.contains(&address))
         };
-        !rule.has_mistake(field)
-            && self.selects(condition.port, &condition.gateways, source)
-            && (subnets.is_empty() || self.address.is_some_and(within))
+        let why = if rule.has_mistake(&format!("spec.{field}")) {
+            Some(Unselected::Mistake)
+        } else if !subnets.is_empty() && !self.address.is_some_and(within) {
+            Some(Unselected::Subnets(subnets))
+        } else {
+            self.unselected(condition.port, &condition.gateways, source)
+        };
+        if let Some(why) = &why {
+            let why = || why.of(self.client, self.port.port);
+            notes.passed_over(|| (format!("{} {field}", rule.title()), why()));
+        }
+        why.is_none()
     }
 
     fn connections(
