@@ -523,6 +523,23 @@ impl World {
         change.rules = true;
     }
 
+    /// Whether a change of hosts is one of this, which may be below a wildcard, or an alias.
+    fn concerns(&self, change: &Change, host: &str) -> bool {
+        let mut host = host;
+        for _ in 0..ALIASES {
+            let wildcards = || change.hosts.range("*".to_owned().."+".to_owned());
+            if change.hosts.contains(host) || wildcards().any(|pattern| host::matches(pattern, host)) {
+                return true;
+            }
+            let own = host::service(host, &self.cluster_domain).and_then(|key| self.services.get(&key));
+            match own.and_then(|service| service.external_name.as_deref()) {
+                Some(name) => host = name,
+                None => return false,
+            }
+        }
+        false
+    }
+
     /// A route depends on the services that it leads to and on their subsets, so what leads to a touched host is touched too.
     fn spread(&self, change: &mut Change) {
         if change.hosts.is_empty() {
@@ -531,7 +548,7 @@ impl World {
         let mut reached = BTreeSet::new();
         for rule in self.virtual_services.all() {
             let mut destinations = rule.spec.destinations();
-            if destinations.any(|to| change.hosts.contains(&to.host)) {
+            if destinations.any(|to| self.concerns(change, &to.host)) {
                 reached.extend(self.routed_by(rule));
             }
         }

@@ -227,6 +227,33 @@ fn an_event_touches_whom_it_concerns() {
 }
 
 #[test]
+fn who_routes_to_an_alias_or_below_a_wildcard_is_touched() {
+    let alias = "{apiVersion: v1, kind: Service, metadata: {name: e}, spec: {type: ExternalName, externalName: x.com, ports: [{port: 80}]}}\n---\n";
+    let base = service("a", "10.0.0.1", "http")
+        + alias
+        + &rule(
+            "VirtualService",
+            "{hosts: [a], http: [{route: [{destination: {host: e}}, {destination: {host: q.y.com}}]}]}",
+        );
+    for host in ["x.com", "'*.y.com'", "y.com"] {
+        let mut world = World::default();
+        for object in objects(&base) {
+            world.apply(Event::Apply(object));
+        }
+        let entry = rule(
+            "ServiceEntry",
+            &format!("{{hosts: [{host}], ports: [{{number: 80, name: http}}]}}"),
+        );
+        let came = objects(&entry).into_iter().map(Event::Apply);
+        let went = Event::Delete(Kind::ServiceEntry, Key::new("default", "r"));
+        for event in came.chain([went]) {
+            let touched = world.apply(event).hosts.contains("a.default.svc.cluster.local");
+            assert_eq!(touched, host != "y.com", "{host}");
+        }
+    }
+}
+
+#[test]
 fn the_world_is_synced_when_every_kind_is_listed() {
     let mut world = World::default();
     for kind in Kind::ALL {
