@@ -228,6 +228,10 @@ pub(crate) const ACTS: &[&[Chapter]] = &[
             restart::servers,
         ),
         (
+            "restart: servers come and go, are killed, and half of them at once",
+            restart::endpoints,
+        ),
+        (
             "propagation: how soon a proxy follows a rule and an endpoint",
             propagation::propagation,
         ),

@@ -105,3 +105,61 @@ pub(crate) fn servers() -> Result<()> {
     answers.all_well(100)?;
     namespace.delete()
 }
+
+/// Servers come and go by the dozen, one is killed in the middle of its work, and then half of them at once, as when a node
+/// is lost: graceful ends cost no request, and what a kill breaks is sent again, because the rule says that it may be.
+pub(crate) fn endpoints() -> Result<()> {
+    outrigger()?;
+    let namespace = Namespace::injected("endpoints")?;
+    namespace.walkthrough()?;
+    namespace.apply(
+        r#"
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: helloworld }
+spec:
+  hosts: [helloworld]
+  http:
+    - route: [{ destination: { host: helloworld } }]
+      retries: { attempts: 3, retryOn: "connect-failure,refused-stream,reset" }
+"#,
+    )?;
+    let scale = |replicas: &str| -> Result<()> {
+        let (v1, v2) = ("deployment/helloworld-v1", "deployment/helloworld-v2");
+        namespace.kubectl(&["scale", v1, v2, "--replicas", replicas])?;
+        for deployment in [v1, v2] {
+            namespace.kubectl(&["rollout", "status", deployment, "--timeout=90s"])?;
+        }
+        Ok(())
+    };
+    let kill = |pods: &[&str]| -> Result<()> {
+        let force = ["delete", "pod", "--grace-period=0", "--force"];
+        namespace.kubectl(&[&force[..], pods].concat())?;
+        scale("4")
+    };
+    let count = |what: &str, doing: &dyn Fn() -> Result<()>| -> Result<()> {
+        let traffic = Traffic::start(&namespace)?;
+        doing()?;
+        let answers = traffic.stop()?;
+        println!("    {what}: {answers}");
+        answers.all_well(50).with_context(|| what.to_owned())
+    };
+    count("from 1 to 4 of each and back to 1", &|| {
+        scale("4")?;
+        scale("1")
+    })?;
+    scale("4")?;
+    let one = namespace.kubectl(&[
+        "get",
+        "pods",
+        "-l",
+        "version=v1",
+        "-o",
+        "jsonpath={.items[0].metadata.name}",
+    ])?;
+    count("one of eight is killed", &|| kill(&[&one]))?;
+    count("half of eight are killed at once", &|| {
+        kill(&["-l", "version=v1"])
+    })?;
+    namespace.delete()
+}
