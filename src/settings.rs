@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 pub use injection::{Injection, Policy, Selectors};
-pub use proxy::{CaptureBy, ImagePullPolicy, Proxy, Resources};
+pub use proxy::{AccessLog, CaptureBy, ImagePullPolicy, Proxy, Resources};
 pub(crate) use quantity::Quantity;
 
 /// Everything that can be set. Field names are camelCase in YAML, unknown ones are refused.

@@ -22,6 +22,8 @@ pub struct Proxy {
     pub uid: u32,
     /// A tracing filter, such as `info` or `outrigger_proxy=debug`.
     pub log_level: String,
+    /// Whether and how each request is a line on the proxy's standard output.
+    pub access_log: AccessLog,
     /// How long requests in flight may take to finish after SIGTERM, in seconds.
     pub drain_seconds: u32,
     /// Where proxies find the control plane, `host:port`.
@@ -115,6 +117,30 @@ pub struct Resources {
     pub limits: BTreeMap<String, String>,
 }
 
+/// How requests are logged.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccessLog {
+    /// Not at all.
+    #[default]
+    Off,
+    /// As Envoy's default format has it.
+    Text,
+    /// With Istio's names of the fields.
+    Json,
+}
+
+impl AccessLog {
+    /// As the proxy reads it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
 impl Default for Proxy {
     fn default() -> Self {
         Self {
@@ -122,6 +148,7 @@ impl Default for Proxy {
             image_pull_policy: ImagePullPolicy::IfNotPresent,
             uid: 1337,
             log_level: "info".into(),
+            access_log: AccessLog::default(),
             drain_seconds: 25,
             discovery_address: "outrigger.outrigger-system.svc:15012".into(),
             resources: Resources {

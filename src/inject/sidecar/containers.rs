@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{CREDENTIALS, INIT, METRICS_PORT, PROBES, PROXY, READINESS_PORT, VOLUME};
 use crate::inject::options::Options;
-use crate::settings::{CaptureBy, Settings};
+use crate::settings::{AccessLog, CaptureBy, Settings};
 use outrigger_proxy::init::InitArgs;
 
 const BINARY: &str = "/usr/local/bin/outrigger-proxy";
@@ -105,6 +105,9 @@ fn env(
         value("OUTRIGGER_LOG", &options.log_level),
         value("OUTRIGGER_DRAIN_SECONDS", &options.drain_seconds.to_string()),
     ];
+    if settings.proxy.access_log != AccessLog::Off {
+        env.push(value("OUTRIGGER_ACCESS_LOG", settings.proxy.access_log.as_str()));
+    }
     if !options.native {
         env.push(value("OUTRIGGER_CLASSIC", "true"));
     }
