@@ -185,6 +185,10 @@ pub(crate) const ACTS: &[&[Chapter]] = &[
                     told::explained,
                 ),
                 (
+                    "told: `outrigger explain request` says where a request goes",
+                    told::request_explained,
+                ),
+                (
                     "told: a wrong rule is refused, or says what is wrong with it",
                     told::wrong_rules,
                 ),

@@ -175,6 +175,61 @@ pub(crate) fn wrong_rules() -> Result<()> {
     })
 }
 
+/// Where a request of a pod goes, by which rule and why not by another, as the cluster has it; the exit code says whether it
+/// arrives.
+pub(crate) fn request_explained() -> Result<()> {
+    let namespace = SCENE.namespace()?;
+    namespace.apply(&pod("asking", &json!({"app": "asking"})))?;
+    namespace.apply(
+        r#"
+apiVersion: v1
+kind: Service
+metadata: { name: answers }
+spec: { selector: { app: nobody }, ports: [{ name: http, port: 80 }] }
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: answers }
+spec:
+  hosts: [answers]
+  http:
+    - match: [{ uri: { prefix: /fine }, sourceLabels: { app: asking } }]
+      directResponse: { status: 200, body: { string: fine } }
+    - route: [{ destination: { host: answers } }]
+"#,
+    )?;
+    for (path, code, says) in [
+        (
+            "/fine",
+            0,
+            "is answered with 200 by VirtualService told/answers http[0]",
+        ),
+        (
+            "/other",
+            1,
+            "VirtualService told/answers http[0]: uri prefix \"/fine\": the path is \"/other\"",
+        ),
+    ] {
+        let to = format!("http://answers{path}");
+        let request = [
+            "explain",
+            "request",
+            "--from",
+            "asking",
+            "-n",
+            namespace.0,
+            "--to",
+            &to,
+        ];
+        let (ended, said) = outrigger_says(&request)?;
+        ensure!(
+            ended == Some(code) && said.contains(says),
+            "`outrigger explain request` to {to} ended with {ended:?}:\n{said}"
+        );
+    }
+    Ok(())
+}
+
 /// The exit code of a command of ours and all that it said.
 fn outrigger_says(arguments: &[&str]) -> Result<(Option<i32>, String)> {
     let output = Command::new(crate::by_hand::program()?)
