@@ -18,8 +18,9 @@ pub(crate) struct Traffic<'a> {
 pub(crate) struct Answers(BTreeMap<String, usize>);
 
 const CLIENTS: [&str; 2] = ["curl-deploy", "curl-deploy1"];
-/// A line for each request, the status and why there is none, at once and not when some kilobytes of them are there.
-const LINE: &str = "-w '%{stderr}%{http_code} %{errormsg}\\n' 2>&1";
+/// A line for each request, the status and why there is none, at once and not when some kilobytes of them are there. Its end
+/// is marked: a curl that is stopped in the middle of a line leaves one without.
+const LINE: &str = "-w '%{stderr}%{http_code} %{errormsg};\\n' 2>&1";
 
 impl<'a> Traffic<'a> {
     /// Starts four clients in the walk-through's two client pods: in each, one that keeps its connection and one that
@@ -74,8 +75,14 @@ impl<'a> Traffic<'a> {
             let text = reader.join().expect("the reader does not panic")?;
             ensure!(!text.is_empty(), "a client has not sent anything");
             // The shell may say that its curl was stopped.
-            for line in text.lines().filter(|line| *line != "Terminated") {
-                *answers.entry(line.trim().to_owned()).or_insert(0) += 1;
+            let lines: Vec<_> = text.lines().filter(|line| *line != "Terminated").collect();
+            for (index, line) in lines.iter().enumerate() {
+                let answer = match line.strip_suffix(';') {
+                    Some(answer) => answer,
+                    None if index + 1 == lines.len() => continue,
+                    None => line,
+                };
+                *answers.entry(answer.trim().to_owned()).or_insert(0) += 1;
             }
         }
         Ok(Answers(answers))
