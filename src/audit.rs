@@ -9,11 +9,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::inject::manifest::asking;
-use crate::inject::{self, Injected, Injection, Namespace, Reason};
+use crate::inject::{self, Injected, Injection, Namespace, PROXY, Reason};
 use crate::settings::Settings;
 
-/// The container that is the proxy.
-const PROXY: &str = "outrigger-proxy";
 /// Selects the pods that have not ended, in a list.
 pub const NOT_ENDED: &str = "status.phase!=Succeeded,status.phase!=Failed";
 

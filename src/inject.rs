@@ -28,6 +28,7 @@ use serde_json::Value;
 pub use options::{Chosen, Source};
 pub use owner::Owner;
 pub use reason::Reason;
+pub(crate) use sidecar::PROXY;
 pub use undo::{Undo, undo};
 
 use crate::control::world;

@@ -13,6 +13,9 @@ pub use injection::{Injection, Policy, Selectors};
 pub use proxy::{AccessLog, CaptureBy, ImagePullPolicy, Proxy, Resources};
 pub(crate) use quantity::Quantity;
 
+/// The key of the chart's ConfigMap that has them.
+pub(crate) const KEY: &str = "config.yaml";
+
 /// Everything that can be set. Field names are camelCase in YAML, unknown ones are refused.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]

@@ -9,10 +9,8 @@ use super::certificates::{Authorities, Bundle};
 use super::kubernetes::name;
 use super::namespaces::Labelled;
 use super::verdict::{Verdict, few};
-use crate::settings::Settings;
-
-/// The container that is the proxy.
-const PROXY: &str = "outrigger-proxy";
+use crate::inject::PROXY;
+use crate::settings::{KEY, Settings};
 
 /// The control plane's Deployment.
 pub(super) fn deployment(deployment: &Value) -> Verdict {
@@ -65,10 +63,10 @@ pub(super) fn deployment(deployment: &Value) -> Verdict {
 /// The settings that the cluster injects by. The control plane's own namespace is always ignored.
 pub(super) fn settings(found: Option<&Value>, object: &str, own: &str) -> (Verdict, Settings) {
     const CHECK: &str = "settings";
-    let parsed = match found.map(|map| &map["data"]["config.yaml"]) {
+    let parsed = match found.map(|map| &map["data"][KEY]) {
         None => Err("is not there".to_owned()),
         Some(Value::String(text)) => Settings::parse(text).map_err(|error| error.to_string()),
-        Some(_) => Err("has no key config.yaml".to_owned()),
+        Some(_) => Err(format!("has no key {KEY}")),
     };
     let (verdict, mut settings) = match parsed {
         Ok(settings) => {

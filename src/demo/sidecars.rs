@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::control_plane::ControlPlane;
 use super::traffic;
 use super::workloads::{Destination, Pod, Served};
+use crate::inject::PROXY;
 
 /// A pod that runs.
 pub(super) struct Running {
@@ -156,7 +157,5 @@ fn has_proxy(pod: &Value) -> bool {
     let lists = ["initContainers", "containers"]
         .into_iter()
         .flat_map(|list| pod["spec"][list].as_array().into_iter().flatten());
-    lists
-        .into_iter()
-        .any(|container| container["name"] == "outrigger-proxy")
+    lists.into_iter().any(|container| container["name"] == PROXY)
 }

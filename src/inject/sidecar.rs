@@ -17,7 +17,7 @@ pub(super) use containers::variable;
 /// The container that sets up iptables and exits.
 pub(super) const INIT: &str = "outrigger-init";
 /// The container that is the proxy.
-pub(super) const PROXY: &str = "outrigger-proxy";
+pub(crate) const PROXY: &str = "outrigger-proxy";
 /// The volume with the bound token and the control plane's certificate authority.
 pub(super) const VOLUME: &str = "outrigger-credentials";
 /// Where the proxy has it.

@@ -10,13 +10,12 @@ use kube::{Api, Client, Config};
 
 use crate::cli::SettingsArgs;
 use crate::controller::{NATIVE_SIDECARS, version};
-use crate::settings::Settings;
+use crate::settings::{KEY, Settings};
 
 /// How long a cluster may take to say what its settings are.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The chart's ConfigMap, and the key in it.
+/// The chart's ConfigMap.
 const CONFIG_MAP: &str = "outrigger";
-const KEY: &str = "config.yaml";
 
 /// The settings and where they are from.
 pub(crate) async fn settings(args: &SettingsArgs) -> anyhow::Result<(Settings, String)> {

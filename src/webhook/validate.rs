@@ -41,16 +41,15 @@ fn judge(webhook: &Webhook, review: &Review) -> Vec<u8> {
     });
     let passed = found.errors.is_empty();
     webhook.metrics.validated(kind, passed);
+    let line = |(field, why): (&String, &String)| format!("{field}: {why}");
     if passed {
-        let warnings = found.unknown.iter().chain(&found.warnings);
-        let warnings: Vec<_> = warnings.map(|(field, why)| format!("{field}: {why}")).collect();
-        return review.allow(None, &warnings);
+        let warnings = found.unknown.iter().chain(&found.warnings).map(line);
+        return review.allow(None, &warnings.collect::<Vec<_>>());
     }
-    let errors = found.errors.iter().map(|(field, why)| format!("{field}: {why}"));
-    let errors: Vec<_> = errors.collect();
+    let errors = found.errors.iter().map(line).collect::<Vec<_>>().join("; ");
     let (namespace, name) = (review.namespace(), review.name());
-    let message = format!("{kind} {namespace}/{name}: {}", errors.join("; "));
-    tracing::info!(namespace, name, kind, "refused: {}", errors.join("; "));
+    tracing::info!(namespace, name, kind, "refused: {errors}");
+    let message = format!("{kind} {namespace}/{name}: {errors}");
     review.refuse(StatusCode::UNPROCESSABLE_ENTITY, &message)
 }
 
