@@ -26,6 +26,7 @@ mod asked;
 mod failed;
 mod forward;
 mod headers;
+mod heads;
 mod limits;
 mod mirror;
 mod onward;
@@ -39,6 +40,8 @@ pub use access::{AccessLog, Format};
 pub(crate) use reply::NOT_DELIVERED;
 
 use access::Record;
+use admission::FramedTwice;
+use heads::Followed;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Envoy's words for a route's or a try's timeout.
@@ -104,7 +107,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let drain = downstream.drain.clone();
-    let service = service_fn(move |request| handle(request, upstream.clone(), downstream.clone()));
+    let (stream, framings) = Followed::new(stream);
+    let service = service_fn(move |mut request| {
+        if request.version() != Version::HTTP_2 && framings.next_is_ambiguous() {
+            request.extensions_mut().insert(FramedTwice);
+        }
+        handle(request, upstream.clone(), downstream.clone())
+    });
     let mut server = auto::Builder::new(TokioExecutor::new()).preserve_header_case(true);
     // No limit on how long a header section takes or a connection is idle: the application behind has its own,
     // and a client must not notice that there is a second server in front of it.

@@ -1,7 +1,7 @@
 //! What a request must be before any rule looks at it, and the shape in which the rest of the path sees it: one
 //! authority, and a target without it. Before it on the path: `http`; after it: `forward`.
 
-use http::header::{HOST, HeaderName, HeaderValue};
+use http::header::{HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri, Version};
@@ -11,16 +11,40 @@ use crate::balance::random;
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// Marks a request that came with both a Content-Length and a Transfer-Encoding. `heads` has seen them; hyper leaves the
+/// second alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FramedTwice;
+
+/// A request that is not routed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) status: StatusCode,
+    pub(super) why: &'static str,
+    /// Envoy's word for it, where it has one.
+    pub(super) details: &'static str,
+}
+
 /// Refuses what cannot be routed with certainty; otherwise says what the target and Host together mean in one way:
 /// in HTTP/1 by Host alone, in HTTP/2 by the authority alone. The target's authority wins (RFC 9112, section 3.2.2;
 /// RFC 9113, section 8.3.1).
-pub(super) fn admit(request: &mut Parts) -> Result<(), (StatusCode, &'static str)> {
+pub(super) fn admit(request: &mut Parts) -> Result<(), Refused> {
     // hyper holds HTTP/1 to this itself.
     if request.headers.len() > MAX_HEADER_COUNT {
-        let why = "there are more than 100 headers";
-        return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why));
+        return Err(Refused {
+            status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            why: "there are more than 100 headers",
+            details: "http2.too_many_headers",
+        });
     }
-    let bad = |why| Err((StatusCode::BAD_REQUEST, why));
+    let bad = |why| Err(refused(why, ""));
+    // RFC 9112, section 6.3: it may be an attempt to smuggle a request.
+    if request.headers.contains_key(TRANSFER_ENCODING) && request.extensions.get::<FramedTwice>().is_some() {
+        return Err(refused(
+            "there is both a Content-Length and a Transfer-Encoding",
+            "http1.content_length_and_chunked_not_allowed",
+        ));
+    }
     if request.headers.get_all(HOST).iter().count() > 1 {
         return bad("there is more than one Host header");
     }
@@ -44,6 +68,14 @@ pub(super) fn admit(request: &mut Parts) -> Result<(), (StatusCode, &'static str
         return bad("there is no Host header");
     }
     Ok(())
+}
+
+fn refused(why: &'static str, details: &'static str) -> Refused {
+    Refused {
+        status: StatusCode::BAD_REQUEST,
+        why,
+        details,
+    }
 }
 
 /// Names the request, for logs and traces, and says how it came, unless somebody before has done so. Gives the name.
@@ -114,7 +146,26 @@ mod tests {
             request = request.header("x-many", number);
         }
         let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        assert_eq!(admit(&mut parts).unwrap_err().0.as_u16(), 431);
+        assert_eq!(admit(&mut parts).unwrap_err().status.as_u16(), 431);
+    }
+
+    #[test]
+    fn two_framings_are_refused() {
+        for (fields, marked, admitted) in [
+            (vec![(HOST, "a")], true, true),
+            (vec![(HOST, "a"), (TRANSFER_ENCODING, "chunked")], false, true),
+            (vec![(HOST, "a"), (TRANSFER_ENCODING, "chunked")], true, false),
+        ] {
+            let mut request = http::Request::post("/");
+            for (name, value) in &fields {
+                request = request.header(name, *value);
+            }
+            if marked {
+                request = request.extension(FramedTwice);
+            }
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(admit(&mut parts).is_ok(), admitted, "{fields:?} {marked}");
+        }
     }
 
     #[test]

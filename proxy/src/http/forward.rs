@@ -39,9 +39,10 @@ pub(super) async fn forward(
 ) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     let refuse = Refuse::new(&parts);
-    if let Err((status, why)) = admission::admit(&mut parts) {
+    if let Err(refused) = admission::admit(&mut parts) {
         record.flag(Flag::DownstreamProtocolError);
-        return refuse.with(status, why);
+        record.details(refused.details);
+        return refuse.with(refused.status, refused.why);
     }
     record.request_id(admission::identify(&mut parts));
     let passage = Passage {
