@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
-use ::http::{Request, Response, Version};
+use ::http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -37,9 +37,9 @@ mod tries;
 mod upgrade;
 
 pub use access::{AccessLog, Format};
+pub(crate) use access::{Flag, Metered, Record};
 pub(crate) use reply::NOT_DELIVERED;
 
-use access::Record;
 use admission::FramedTwice;
 use heads::Followed;
 
@@ -108,11 +108,12 @@ where
 {
     let drain = downstream.drain.clone();
     let (stream, framings) = Followed::new(stream);
+    let (to, from) = (upstream.clone(), downstream.clone());
     let service = service_fn(move |mut request| {
         if request.version() != Version::HTTP_2 && framings.next_is_ambiguous() {
             request.extensions_mut().insert(FramedTwice);
         }
-        handle(request, upstream.clone(), downstream.clone())
+        handle(request, to.clone(), from.clone())
     });
     let mut server = auto::Builder::new(TokioExecutor::new()).preserve_header_case(true);
     // No limit on how long a header section takes or a connection is idle: the application behind has its own,
@@ -138,9 +139,27 @@ where
             connection.await
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(error, "connection ended");
+    let Err(error) = ended else {
+        return;
+    };
+    match error.downcast_ref::<hyper::Error>() {
+        Some(error) if error.is_parse() => unread(error, &upstream, &downstream),
+        _ => tracing::debug!(error, "connection ended"),
     }
+}
+
+/// hyper has refused a head by itself, and closed the connection.
+fn unread(error: &hyper::Error, upstream: &Upstream, downstream: &Downstream) {
+    let (status, details) = match error.is_parse_too_large() {
+        true => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "http1.headers_too_large",
+        ),
+        false => (StatusCode::BAD_REQUEST, "http1.codec_error"),
+    };
+    tracing::info!(peer = %downstream.peer, destination = %downstream.destination, %error, status = status.as_u16(), "refused");
+    downstream.metrics.request(upstream.direction(), status);
+    Record::unread(upstream, downstream, status, details);
 }
 
 async fn handle(
@@ -157,7 +176,7 @@ async fn handle(
     let mut response = forward::forward(request, &upstream, &downstream, &mut record).await;
     if version != Version::HTTP_2 {
         *response.version_mut() = version;
-        if downstream.drain.begun() && response.status() != ::http::StatusCode::SWITCHING_PROTOCOLS {
+        if downstream.drain.begun() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::balance::Endpoint;
 use crate::drain::Drain;
-use crate::http::{self, AccessLog, Downstream, Upstream};
+use crate::http::{self, AccessLog, Downstream, Record, Upstream};
 use crate::listen::Connection;
 use crate::mesh::Mesh;
 use crate::metrics::{Carried, Direction, Metrics};
@@ -26,7 +26,7 @@ pub struct Inbound {
     pub drain: Drain,
     /// Counts.
     pub metrics: Arc<Metrics>,
-    /// What becomes of each request.
+    /// What becomes of each request and connection.
     pub log: AccessLog,
     /// The application's ports, with connections kept to each.
     pub application: Application,
@@ -63,7 +63,11 @@ impl Inbound {
             return http::serve(stream, upstream, downstream).await;
         }
         self.metrics.connection(Direction::Inbound, Carried::Tcp);
-        if let Err(error) = tcp::direct(stream, address).await {
+        let mut record = Record::connection(&self.log, peer, address);
+        record.application(address);
+        let ended = tcp::direct(stream, address, &mut record).await;
+        record.ended(&ended);
+        if let Err(error) = ended {
             tracing::debug!(%address, %error, "connection ended");
         }
     }

@@ -8,13 +8,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::detect::{Detected, Sought, detect};
 use crate::drain::Drain;
-use crate::http::{self, AccessLog, Downstream, Upstream};
+use crate::http::{self, AccessLog, Downstream, Record, Upstream};
 use crate::listen::Connection;
 use crate::mesh::{Destination, Mesh};
 use crate::metrics::{Carried, Direction, Metrics};
 use crate::protocol::mesh::Protocol;
 use crate::route::{Backend, TlsRoute};
 use crate::tcp;
+
+/// Istio's name for where connections go that are not the mesh's.
+const PASSTHROUGH: &str = "PassthroughCluster";
 
 /// What every outbound connection needs.
 #[derive(Debug, Clone)]
@@ -25,7 +28,7 @@ pub struct Outbound {
     pub drain: Drain,
     /// Counts.
     pub metrics: Arc<Metrics>,
-    /// What becomes of each request.
+    /// What becomes of each request and connection.
     pub log: AccessLog,
 }
 
@@ -47,7 +50,11 @@ impl Outbound {
                 }
                 None => {
                     self.count(why);
-                    if let Err(error) = tcp::direct(stream, address).await {
+                    let mut record = Record::connection(&self.log, peer, address);
+                    record.cluster(PASSTHROUGH);
+                    let ended = tcp::direct(stream, address, &mut record).await;
+                    record.ended(&ended);
+                    if let Err(error) = ended {
                         tracing::debug!(%address, %error, "passed-through connection ended");
                     }
                 }
@@ -68,15 +75,20 @@ impl Outbound {
         };
         match service.protocol {
             Protocol::Http => self.http(stream, peer, destination).await,
-            Protocol::Tcp if !sought.tls => self.tcp(stream, peer, destination, &service.tcp).await,
+            Protocol::Tcp if !sought.tls => {
+                self.tcp(stream, peer, destination, &service.tcp, None).await;
+            }
             Protocol::Tcp | Protocol::Unspecified => match detect(stream, sought).await {
                 Ok((Detected::Http, stream)) => self.http(stream, peer, destination).await,
                 Ok((Detected::Tls(name), stream)) => {
                     let route = TlsRoute::find(&service.tls, name.as_deref());
                     let backends = route.map_or(&service.tcp, |route| &route.backends);
-                    self.tcp(stream, peer, destination, backends).await;
+                    let name = name.as_deref();
+                    self.tcp(stream, peer, destination, backends, name).await;
                 }
-                Ok((Detected::Opaque, stream)) => self.tcp(stream, peer, destination, &service.tcp).await,
+                Ok((Detected::Opaque, stream)) => {
+                    self.tcp(stream, peer, destination, &service.tcp, None).await;
+                }
                 Err(error) => {
                     tracing::debug!(address = %destination.address(), %error, "connection ended before it said anything")
                 }
@@ -99,16 +111,22 @@ impl Outbound {
         http::serve(stream, Upstream::Mesh(destination), downstream).await;
     }
 
+    /// `name` is the server that TLS asks for.
     async fn tcp(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin,
         peer: SocketAddr,
         destination: Destination,
         backends: &[Backend],
+        name: Option<&str>,
     ) {
         let address = destination.address();
         self.count(Carried::Tcp);
-        match tcp::balanced(stream, backends, peer, address).await {
+        let mut record = Record::connection(&self.log, peer, address);
+        record.server_name(name.unwrap_or_default());
+        let ended = tcp::balanced(stream, backends, peer, address, &mut record).await;
+        record.ended(&ended);
+        match ended {
             Ok(()) => {}
             Err(tcp::TcpError::Io(error)) => tracing::debug!(%address, %error, "connection broke"),
             Err(error) => {

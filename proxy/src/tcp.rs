@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 
 use crate::balance::{self, Ask, Overflow};
+use crate::http::{Flag, Metered, Record};
 use crate::pool;
 use crate::route::{Backend, Target, choose};
 
@@ -39,17 +40,25 @@ pub enum TcpError {
 ///
 /// # Errors
 /// See [`TcpError`].
-pub async fn balanced(
+pub(crate) async fn balanced(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     backends: &[Backend],
     peer: SocketAddr,
     dialled: SocketAddr,
+    record: &mut Record,
 ) -> Result<(), TcpError> {
     let cluster = match choose(backends, balance::random()).map(|backend| &backend.target) {
         Some(Target::Cluster(cluster)) => cluster,
-        Some(Target::Unavailable(why)) => return Err(TcpError::Unavailable(why.clone())),
-        None => return Err(TcpError::Unavailable("no backend".into())),
+        Some(Target::Unavailable(why)) => {
+            record.flag(Flag::NoClusterFound);
+            return Err(TcpError::Unavailable(why.clone()));
+        }
+        None => {
+            record.flag(Flag::NoRouteFound);
+            return Err(TcpError::Unavailable("no backend".into()));
+        }
     };
+    record.cluster(cluster.name());
     let key = cluster.hash_connection(peer.ip()).key;
     let mut tried = Vec::new();
     let mut last = "there is none".to_owned();
@@ -62,16 +71,22 @@ pub async fn balanced(
             })
             .await
     {
+        record.upstream(endpoint.address);
         match pool::open(&endpoint).await {
-            Ok(upstream) => return Ok(copy(stream, upstream).await?),
+            Ok(upstream) => return Ok(carry(stream, upstream, record).await?),
             // The limit is that of all endpoints together.
             Err(error) if error.get_ref().is_some_and(|inner| inner.is::<Overflow>()) => {
+                record.flag(Flag::UpstreamOverflow);
                 return Err(TcpError::Unavailable(error.to_string()));
             }
             Err(error) => last = format!("{}: {error}", endpoint.address),
         }
         tried.push(endpoint.address);
     }
+    record.flag(match tried.is_empty() {
+        true => Flag::NoHealthyUpstream,
+        false => Flag::UpstreamConnectionFailure,
+    });
     Err(TcpError::NoEndpoint {
         cluster: cluster.name().to_owned(),
         tried: tried.len(),
@@ -83,9 +98,27 @@ pub async fn balanced(
 ///
 /// # Errors
 /// That it cannot be reached, or what broke the connection.
-pub async fn direct(stream: impl AsyncRead + AsyncWrite + Unpin, address: SocketAddr) -> io::Result<()> {
-    let upstream = pool::connect(address).await?;
-    copy(stream, upstream).await
+pub(crate) async fn direct(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    address: SocketAddr,
+    record: &mut Record,
+) -> io::Result<()> {
+    record.upstream(address);
+    let upstream = pool::connect(address)
+        .await
+        .inspect_err(|_| record.flag(Flag::UpstreamConnectionFailure))?;
+    carry(stream, upstream, record).await
+}
+
+async fn carry(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    upstream: impl AsyncRead + AsyncWrite + Unpin,
+    record: &mut Record,
+) -> io::Result<()> {
+    match record.meter() {
+        Some(meter) => copy(Metered::new(stream, meter), upstream).await,
+        None => copy(stream, upstream).await,
+    }
 }
 
 pub(crate) async fn copy(

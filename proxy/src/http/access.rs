@@ -1,5 +1,5 @@
-//! The access log: what became of each request, in one line with Istio's fields. Filled in by `http` on a request's
-//! way, written by `access::log` when its response has ended.
+//! The access log: what became of each request and of each opaque connection, in one line with Istio's fields. Filled in
+//! by `http` and `tcp` on the way, written by `access::log` when the response or the connection has ended.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,15 +16,18 @@ use crate::route::{Found, authority};
 
 mod counted;
 mod log;
+mod metered;
 mod text;
 
 pub use log::{AccessLog, Format};
+
+pub(crate) use metered::{Meter, Metered};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Istio's response flags, by Envoy's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flag {
+pub(crate) enum Flag {
     /// UH
     NoHealthyUpstream,
     /// UF
@@ -55,10 +58,10 @@ pub(super) enum Flag {
     UpstreamProtocolError,
 }
 
-/// What is known of one request so far. It holds nothing, and costs nothing, without an access log. Dropped, it is
-/// written.
+/// What is known of one request or connection so far. It holds nothing, and costs nothing, without an access log. Dropped,
+/// it is written.
 #[derive(Debug)]
-pub(super) struct Record(Option<Box<Entry>>);
+pub(crate) struct Record(Option<Box<Entry>>);
 
 #[derive(Debug)]
 struct Entry {
@@ -85,6 +88,9 @@ struct Entry {
     service_time: Option<Duration>,
     received: Option<Arc<Progress>>,
     sent: u64,
+    /// Of an opaque connection.
+    meter: Option<Arc<Meter>>,
+    server_name: String,
     complete: bool,
 }
 
@@ -97,29 +103,72 @@ impl Record {
             let value = request.headers.get(name).map(|value| value.as_bytes());
             String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
         };
-        let (route, cluster) = match upstream {
-            Upstream::Mesh(_) => (String::new(), String::new()),
-            Upstream::Local(endpoint) => ("default".into(), format!("inbound|{}||", endpoint.address.port())),
-        };
+        let mut record = Self::of(upstream, downstream);
+        record.with(|entry| {
+            entry.method = request.method.to_string();
+            let path = request.uri.path_and_query();
+            entry.path = path.map(ToString::to_string).unwrap_or_default();
+            entry.protocol = format!("{:?}", request.version);
+            entry.authority = String::from_utf8_lossy(authority(request)).into_owned();
+            entry.user_agent = header(USER_AGENT);
+            entry.request_id = header(X_REQUEST_ID);
+            entry.forwarded_for = header(X_FORWARDED_FOR);
+        });
+        record
+    }
+
+    /// Of a request whose head could not be read: nothing is known of it but what it got.
+    pub(super) fn unread(
+        upstream: &Upstream,
+        downstream: &Downstream,
+        status: StatusCode,
+        details: &'static str,
+    ) {
+        Self::of(upstream, downstream).with(|entry| {
+            "HTTP/1.1".clone_into(&mut entry.protocol);
+            entry.status = Some(status);
+            entry.flags.push(Flag::DownstreamProtocolError);
+            entry.details = details;
+            entry.complete = true;
+        });
+    }
+
+    fn of(upstream: &Upstream, downstream: &Downstream) -> Self {
+        let mut record = Self::connection(&downstream.log, downstream.peer, downstream.destination);
+        if let Upstream::Local(endpoint) = upstream {
+            record.application(endpoint.address);
+        }
+        record
+    }
+
+    /// It goes to the pod's own application; in Istio's words.
+    pub(crate) fn application(&mut self, address: SocketAddr) {
+        self.with(|entry| {
+            "default".clone_into(&mut entry.route);
+            entry.cluster = format!("inbound|{}||", address.port());
+        });
+    }
+
+    /// Of an opaque connection that came from `peer` and was to go to `destination`.
+    pub(crate) fn connection(log: &AccessLog, peer: SocketAddr, destination: SocketAddr) -> Self {
+        if !log.is_on() {
+            return Self(None);
+        }
         Self(Some(Box::new(Entry {
-            log: downstream.log.clone(),
+            log: log.clone(),
             start: SystemTime::now(),
             begun: Instant::now(),
-            method: request.method.to_string(),
-            path: request
-                .uri
-                .path_and_query()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            protocol: format!("{:?}", request.version),
-            authority: String::from_utf8_lossy(authority(request)).into_owned(),
-            user_agent: header(USER_AGENT),
-            request_id: header(X_REQUEST_ID),
-            forwarded_for: header(X_FORWARDED_FOR),
-            downstream: downstream.peer,
-            destination: downstream.destination,
-            route,
-            cluster,
+            method: String::new(),
+            path: String::new(),
+            protocol: String::new(),
+            authority: String::new(),
+            user_agent: String::new(),
+            request_id: String::new(),
+            forwarded_for: String::new(),
+            downstream: peer,
+            destination,
+            route: String::new(),
+            cluster: String::new(),
             upstream: None,
             flags: Vec::new(),
             details: "",
@@ -128,6 +177,8 @@ impl Record {
             service_time: None,
             received: None,
             sent: 0,
+            meter: None,
+            server_name: String::new(),
             complete: false,
         })))
     }
@@ -149,7 +200,7 @@ impl Record {
         self.with(|entry| entry.route = format!("{}{dot}{of_match}", found.route.name));
     }
 
-    pub(super) fn cluster(&mut self, name: &str) {
+    pub(crate) fn cluster(&mut self, name: &str) {
         self.with(|entry| name.clone_into(&mut entry.cluster));
     }
 
@@ -157,12 +208,12 @@ impl Record {
         self.with(|entry| id.clone_into(&mut entry.request_id));
     }
 
-    pub(super) fn upstream(&mut self, address: SocketAddr) {
+    pub(crate) fn upstream(&mut self, address: SocketAddr) {
         self.with(|entry| entry.upstream = Some(address));
     }
 
     /// What came of it, besides others.
-    pub(super) fn flag(&mut self, flag: Flag) {
+    pub(crate) fn flag(&mut self, flag: Flag) {
         self.with(|entry| {
             if !entry.flags.contains(&flag) {
                 entry.flags.push(flag);
@@ -184,6 +235,17 @@ impl Record {
         self.with(|entry| entry.service_time = Some(took));
     }
 
+    /// The server that TLS asks for.
+    pub(crate) fn server_name(&mut self, name: &str) {
+        self.with(|entry| name.clone_into(&mut entry.server_name));
+    }
+
+    /// Counts what is carried of a connection, if anybody wants to know.
+    pub(crate) fn meter(&mut self) -> Option<Arc<Meter>> {
+        let entry = self.0.as_mut()?;
+        Some(entry.meter.get_or_insert_default().clone())
+    }
+
     /// Follows the request's body.
     pub(super) fn received(&mut self, progress: Arc<Progress>) {
         self.with(|entry| entry.received = Some(progress));
@@ -192,6 +254,14 @@ impl Record {
     /// All that there was to say has been said.
     pub(super) fn complete(&mut self) {
         self.with(|entry| entry.complete = true);
+    }
+
+    /// The connection is over.
+    pub(crate) fn ended(&mut self, ended: &Result<(), impl std::fmt::Display>) {
+        if let (true, Err(error)) = (self.is_on(), ended) {
+            self.failure(&error.to_string());
+        }
+        self.complete();
     }
 
     /// The response, with which the record ends.
@@ -223,6 +293,17 @@ impl Record {
         if let Some(entry) = &mut self.0 {
             change(entry);
         }
+    }
+}
+
+impl Entry {
+    fn bytes_received(&self) -> u64 {
+        let request = self.received.as_ref().map_or(0, |received| received.bytes());
+        request + self.meter.as_ref().map_or(0, |meter| meter.received())
+    }
+
+    fn bytes_sent(&self) -> u64 {
+        self.sent + self.meter.as_ref().map_or(0, |meter| meter.sent())
     }
 }
 

@@ -10,8 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::client::{full, request};
-use super::published::{http, route, to};
+use super::client::{Client, full, request};
+use super::published::{http, route, tcp, to};
 use super::rig::Rig;
 use super::server::{self, read_until};
 
@@ -139,6 +139,86 @@ async fn flags_say_why() {
     .await;
     assert_eq!(rig.client().await.get("/").await.status, StatusCode::NOT_FOUND);
     assert_eq!(json(&mut lines).await["response_flags"], "NR");
+}
+
+/// Of a head that cannot be read there is nothing to say but what it got.
+#[tokio::test]
+async fn a_refused_head_leaves_a_line_and_a_count() {
+    let large = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(100 << 10));
+    let twofold = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n";
+    let (rig, mut lines) = rig(Format::Json, &[], |_| ()).await;
+    for (sent, method, status, details) in [
+        ("nonsense\r\n\r\n", Value::Null, 400, "http1.codec_error"),
+        (large.as_str(), Value::Null, 431, "http1.headers_too_large"),
+        (
+            twofold,
+            "POST".into(),
+            400,
+            "http1.content_length_and_chunked_not_allowed",
+        ),
+    ] {
+        let mut client = TcpStream::connect(rig.proxy.outbound).await.unwrap();
+        // The proxy may have closed before it has read all.
+        let _ = client.write_all(sent.as_bytes()).await;
+        let _ = client.read_to_end(&mut Vec::new()).await;
+        let line = json(&mut lines).await;
+        for (field, expected) in [
+            ("method", method),
+            ("response_code", status.into()),
+            ("response_flags", "DPE".into()),
+            ("response_code_details", details.into()),
+        ] {
+            assert_eq!(line[field], expected, "{field}: {line}");
+        }
+    }
+    let counted = Client::connect(rig.proxy.metrics)
+        .await
+        .get("/metrics")
+        .await
+        .body;
+    for (status, count) in [(400, 2), (431, 1)] {
+        let expected = format!("direction=\"Outbound\",response_code=\"{status}\"}} {count}\n");
+        assert!(counted.contains(&expected), "{expected}: {counted}");
+    }
+}
+
+#[tokio::test]
+async fn an_opaque_connection_leaves_a_line_at_its_end() {
+    let (listener, address) = server::port().await;
+    let (sender, mut lines) = mpsc::unbounded_channel();
+    let rig = Rig::logging(AccessLog::to(Format::Json, Lines(sender)).unwrap()).await;
+    rig.service(&tcp("all")).await;
+    rig.endpoints("all", &[address]).await;
+    let mut client = TcpStream::connect(rig.proxy.outbound).await.unwrap();
+    client.write_all(b"hello\n").await.unwrap();
+    let (mut server, _) = listener.accept().await.unwrap();
+    read_until(&mut server, "hello\n").await;
+    server.write_all(b"bye").await.unwrap();
+    drop(server);
+    client.read_to_end(&mut Vec::new()).await.unwrap();
+    drop(client);
+    let line = json(&mut lines).await;
+    for (field, expected) in [
+        ("method", Value::Null),
+        ("protocol", Value::Null),
+        ("response_code", 0.into()),
+        ("response_flags", "-".into()),
+        ("bytes_received", 6.into()),
+        ("bytes_sent", 3.into()),
+        ("upstream_cluster", "all".into()),
+        ("upstream_host", address.to_string().into()),
+        ("downstream_local_address", "10.96.0.7:5000".into()),
+    ] {
+        assert_eq!(line[field], expected, "{field}: {line}");
+    }
+    let (_socket, dead) = server::dead();
+    for (addresses, flags) in [(vec![], "UH"), (vec![dead], "UF")] {
+        rig.endpoints("all", &addresses).await;
+        let mut client = TcpStream::connect(rig.proxy.outbound).await.unwrap();
+        let _ = client.read_to_end(&mut Vec::new()).await;
+        let line = json(&mut lines).await;
+        assert_eq!(line["response_flags"], flags, "{line}");
+    }
 }
 
 #[tokio::test]

@@ -27,16 +27,16 @@ fn text(entry: &Entry) -> String {
     // Writing to a string does not fail.
     let _ = write!(
         line,
-        "[{}] \"{} {} {}\" {status} {} {} - {} {} {} {} {} {} {} {} {} {} {} - {} {} - {}",
+        "[{}] \"{} {} {}\" {status} {} {} - {} {} {} {} {} {} {} {} {} {} {} - {} {} {} {}",
         start(entry.start),
         bare(&entry.method),
         bare(&entry.path),
-        entry.protocol,
+        bare(&entry.protocol),
         flags(&entry.flags),
         bare(entry.details),
         quoted(&entry.failure),
-        entry.received.as_ref().map_or(0, |received| received.bytes()),
-        entry.sent,
+        entry.bytes_received(),
+        entry.bytes_sent(),
         entry.begun.elapsed().as_millis(),
         entry
             .service_time
@@ -49,6 +49,7 @@ fn text(entry: &Entry) -> String {
         bare(&entry.cluster),
         entry.destination,
         entry.downstream,
+        bare(&entry.server_name),
         bare(&entry.route),
     );
     line
@@ -62,16 +63,16 @@ fn json(entry: &Entry) -> String {
     let flags = flags(&entry.flags);
     json!({
         "start_time": start(entry.start),
-        "method": entry.method,
-        "path": entry.path,
-        "protocol": entry.protocol,
+        "method": text(&entry.method),
+        "path": text(&entry.path),
+        "protocol": text(&entry.protocol),
         "response_code": entry.status.map_or(0, |status| status.as_u16()),
         "response_flags": flags,
         "response_code_details": text(entry.details),
         "connection_termination_details": Value::Null,
         "upstream_transport_failure_reason": text(&entry.failure),
-        "bytes_received": entry.received.as_ref().map_or(0, |received| received.bytes()),
-        "bytes_sent": entry.sent,
+        "bytes_received": entry.bytes_received(),
+        "bytes_sent": entry.bytes_sent(),
         "duration": u64::try_from(entry.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
         "upstream_service_time": entry.service_time.map(|took| took.as_millis().to_string()),
         "x_forwarded_for": text(&entry.forwarded_for),
@@ -83,7 +84,7 @@ fn json(entry: &Entry) -> String {
         "upstream_local_address": Value::Null,
         "downstream_local_address": entry.destination.to_string(),
         "downstream_remote_address": entry.downstream.to_string(),
-        "requested_server_name": Value::Null,
+        "requested_server_name": text(&entry.server_name),
         "route_name": text(&entry.route),
     })
     .to_string()
