@@ -6,10 +6,11 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri, Version};
 
-use super::{MAX_HEADER_COUNT, X_REQUEST_ID, headers};
+use super::headers::{self, Misframed};
+use super::{MAX_HEADER_COUNT, X_REQUEST_ID};
 use crate::balance::random;
 
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Marks a request that came with both a Content-Length and a Transfer-Encoding. `heads` has seen them; hyper leaves the
 /// second alone.
@@ -38,12 +39,18 @@ pub(super) fn admit(request: &mut Parts) -> Result<(), Refused> {
         });
     }
     let bad = |why| Err(refused(why, ""));
-    // RFC 9112, section 6.3: it may be an attempt to smuggle a request.
-    if request.headers.contains_key(TRANSFER_ENCODING) && request.extensions.get::<FramedTwice>().is_some() {
-        return Err(refused(
-            "there is both a Content-Length and a Transfer-Encoding",
-            "http1.content_length_and_chunked_not_allowed",
-        ));
+    // It may be an attempt to smuggle a request.
+    let framed_twice = || request.extensions.get::<FramedTwice>().map(|_| Misframed::Twice);
+    if request.headers.contains_key(TRANSFER_ENCODING)
+        && let Some(misframed) = framed_twice().or_else(|| headers::misframed(&request.headers))
+    {
+        return Err(match misframed {
+            Misframed::Twice => refused(misframed.why(), "http1.content_length_and_chunked_not_allowed"),
+            Misframed::Coding => Refused {
+                status: StatusCode::NOT_IMPLEMENTED,
+                ..refused(misframed.why(), "http1.invalid_transfer_encoding")
+            },
+        });
     }
     if request.headers.get_all(HOST).iter().count() > 1 {
         return bad("there is more than one Host header");
@@ -53,21 +60,45 @@ pub(super) fn admit(request: &mut Parts) -> Result<(), Refused> {
             return bad("neither :authority nor Host names a host");
         }
         request.headers.remove(HOST);
+        let authority = request.uri.authority().map_or("", |authority| authority.as_str());
+        if !is_host(authority.as_bytes()) {
+            return bad("the authority is not a host and a port");
+        }
         return Ok(());
+    }
+    let tunnel = request.method == Method::CONNECT;
+    // RFC 9112, section 3.2: each form of a target has its methods.
+    if tunnel && request.uri.authority().is_none() {
+        return bad("the target of CONNECT is not a host and a port");
+    }
+    if !tunnel && request.uri.authority().is_some() && request.uri.scheme().is_none() {
+        return bad("the target is neither a path nor a URI");
+    }
+    if request.uri.path() == "*" && request.method != Method::OPTIONS {
+        return bad("only OPTIONS may ask for *");
     }
     if let Some(authority) = request.uri.authority() {
         let Ok(host) = HeaderValue::from_str(authority.as_str()) else {
             return bad("the target's authority is not one");
         };
         request.headers.insert(HOST, host);
-        if request.method != Method::CONNECT {
+        if !tunnel {
             let path = request.uri.path_and_query().cloned();
             request.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
         }
     } else if request.version == Version::HTTP_11 && !request.headers.contains_key(HOST) {
         return bad("there is no Host header");
     }
-    Ok(())
+    match request.headers.get(HOST) {
+        Some(host) if !is_host(host.as_bytes()) => bad("Host is not a host and a port"),
+        _ => Ok(()),
+    }
+}
+
+/// Whether all of it may be in a host and a port (RFC 3986, section 3.2): no user, no path, no white space. One may be empty.
+fn is_host(authority: &[u8]) -> bool {
+    let may_be = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%:[]".contains(byte);
+    authority.iter().all(may_be)
 }
 
 fn refused(why: &'static str, details: &'static str) -> Refused {
@@ -127,6 +158,15 @@ mod tests {
             (h1, "http://b:80/a%20?b", vec!["a"], Some("/a%20?b b:80")),
             (h1, "http://b", vec![], Some("/ b")),
             (h1, "/", vec![], None),
+            (h1, "/", vec![""], Some("/ ")),
+            (h1, "/", vec!["[::1]:80"], Some("/ [::1]:80")),
+            (h1, "/", vec!["a b"], None),
+            (h1, "/", vec!["a/b"], None),
+            (h1, "/", vec!["b@a"], None),
+            (h1, "http://b@a/", vec!["a"], None),
+            (h1, "b", vec!["a"], None),
+            (h1, "*", vec!["a"], None),
+            (h2, "http://b@a/", vec![], None),
             (h1, "/", vec!["a", "b"], None),
             (h10, "/", vec![], Some("/ -")),
             (h2, "http://b/a", vec!["a"], Some("http://b/a -")),
@@ -150,11 +190,17 @@ mod tests {
     }
 
     #[test]
-    fn two_framings_are_refused() {
+    fn framings() {
         for (fields, marked, admitted) in [
             (vec![(HOST, "a")], true, true),
             (vec![(HOST, "a"), (TRANSFER_ENCODING, "chunked")], false, true),
             (vec![(HOST, "a"), (TRANSFER_ENCODING, "chunked")], true, false),
+            (vec![(HOST, "a"), (TRANSFER_ENCODING, "Chunked")], false, true),
+            (
+                vec![(HOST, "a"), (TRANSFER_ENCODING, "gzip, chunked")],
+                false,
+                false,
+            ),
         ] {
             let mut request = http::Request::post("/");
             for (name, value) in &fields {

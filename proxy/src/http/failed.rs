@@ -47,6 +47,15 @@ impl Failed {
         }
     }
 
+    /// The server breaks the protocol.
+    pub(super) fn malformed(why: String) -> Self {
+        Self {
+            status: StatusCode::BAD_GATEWAY,
+            delivered: true,
+            ..Self::unread(Flag::UpstreamProtocolError, why)
+        }
+    }
+
     pub(super) fn by_client(why: String) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, LOCATION};
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 
 use super::access::{Flag, Record};
 use super::asked::Asked;
@@ -42,7 +42,13 @@ pub(super) async fn forward(
     if let Err(refused) = admission::admit(&mut parts) {
         record.flag(Flag::DownstreamProtocolError);
         record.details(refused.details);
-        return refuse.with(refused.status, refused.why);
+        let mut response = refuse.with(refused.status, refused.why);
+        if parts.version != Version::HTTP_2 {
+            // What follows on the connection may not be what it seems.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        return response;
     }
     record.request_id(admission::identify(&mut parts));
     let passage = Passage {

@@ -8,8 +8,15 @@ use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme};
 use http::{Uri, Version};
 
+use super::X_REQUEST_ID;
+use super::admission::X_FORWARDED_PROTO;
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// What `Connection` may not take off, whoever names it: the next server needs it, or the proxy says it. It is for fields
+/// between two neighbours only (RFC 9110, section 7.6.1).
+const NOT_HOP_BY_HOP: [HeaderName; 4] = [HOST, CONTENT_LENGTH, X_REQUEST_ID, X_FORWARDED_PROTO];
 
 /// Removes what is hop-by-hop, and what `Connection` names. `upgrade` keeps what a switch of protocols needs.
 pub(super) fn strip(headers: &mut HeaderMap, upgrade: bool) {
@@ -17,7 +24,7 @@ pub(super) fn strip(headers: &mut HeaderMap, upgrade: bool) {
         .filter_map(|option| option.parse().ok())
         .collect();
     for name in named {
-        if !(upgrade && name == UPGRADE) {
+        if !(upgrade && name == UPGRADE || NOT_HOP_BY_HOP.contains(&name)) {
             headers.remove(name);
         }
     }
@@ -40,6 +47,35 @@ pub(super) fn strip(headers: &mut HeaderMap, upgrade: bool) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     } else {
         headers.remove(UPGRADE);
+    }
+}
+
+/// Why a message's end could be seen differently by two readers, or its body be read as another than it is: there is a
+/// length besides a transfer coding, or a coding other than `chunked` alone, which nothing behind would know of (RFC 9112,
+/// sections 6.1 and 6.3).
+pub(super) fn misframed(headers: &HeaderMap) -> Option<Misframed> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let coding = codings.next()?;
+    if headers.contains_key(CONTENT_LENGTH) {
+        return Some(Misframed::Twice);
+    }
+    let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+    (!chunked).then_some(Misframed::Coding)
+}
+
+/// See [`misframed`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Misframed {
+    Twice,
+    Coding,
+}
+
+impl Misframed {
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Self::Twice => "there is both a Content-Length and a Transfer-Encoding",
+            Self::Coding => "the Transfer-Encoding is not chunked alone",
+        }
     }
 }
 
@@ -133,6 +169,15 @@ mod tests {
                 vec!["te: trailers"],
             ),
             (vec![("te", "gzip")], false, vec![]),
+            (
+                vec![
+                    ("connection", "host, content-length"),
+                    ("host", "a"),
+                    ("content-length", "1"),
+                ],
+                false,
+                vec!["content-length: 1", "host: a"],
+            ),
             (
                 vec![("transfer-encoding", "chunked"), ("proxy-connection", "close")],
                 false,

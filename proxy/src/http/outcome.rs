@@ -5,6 +5,7 @@ use std::io;
 
 use http::{Request, Response};
 
+use super::headers;
 use super::reply::NOT_DELIVERED;
 use super::spare::Spare;
 use crate::body::Body;
@@ -22,6 +23,8 @@ pub(super) enum Outcome {
     /// The server says that it has not begun.
     Refused(String),
     Broken(String),
+    /// What the server says is not HTTP.
+    Malformed(String),
     TimedOut,
     /// By the client, in the middle of its body.
     BrokenRequest(String),
@@ -36,7 +39,10 @@ impl Outcome {
         may_be_stale: bool,
     ) -> Self {
         match sent {
-            Ok(response) => Self::Answered(response),
+            Ok(response) => match headers::misframed(response.headers()) {
+                None => Self::Answered(response),
+                Some(misframed) => Self::Malformed(format!("in the response {}", misframed.why())),
+            },
             Err(SendError::Connect(error, unsent)) => {
                 Self::NotConnected(*unsent, format!("cannot connect: {error}"))
             }
@@ -52,6 +58,9 @@ impl Outcome {
                 }
                 if error.is_user() {
                     return Self::BrokenRequest(format!("the request's body broke off: {error}"));
+                }
+                if error.is_parse() {
+                    return Self::Malformed(format!("the response cannot be read: {error}"));
                 }
                 let why = format!("connection broke before the response: {error}");
                 if refused(&error) {

@@ -122,6 +122,7 @@ impl<'a> Tries<'a> {
                 }
                 Outcome::Refused(why) => (Failed::refused(why), spare.and_then(Spare::request)),
                 Outcome::Broken(why) => (Failed::broken(why), self.again(Ended::Reset, spare)),
+                Outcome::Malformed(why) => (Failed::malformed(why), self.again(Ended::Reset, spare)),
                 Outcome::TimedOut => (Failed::too_late(), self.again(Ended::TimedOut, spare)),
                 Outcome::BrokenRequest(why) => return Err(Failed::by_client(why)),
                 Outcome::Overflow(why) => return Err(Failed::overflow(why)),

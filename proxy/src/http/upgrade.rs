@@ -19,15 +19,21 @@ pub(super) enum Wanted {
     Tunnel,
 }
 
-/// What the client asks for. A switch to HTTP/2 is not carried (clients go on with HTTP/1.1, as the RFC has them do):
-/// the bytes after it would be requests that no rule has seen.
+/// What the client asks for. A switch to HTTP/2 is not carried, nor a choice that has it (clients go on with HTTP/1.1, as
+/// the RFC has them do): the bytes after it would be requests that no rule has seen.
 pub(super) fn wanted(request: &Parts) -> Option<Wanted> {
     if request.method == Method::CONNECT {
         return Some(Wanted::Tunnel);
     }
-    let protocol = request.headers.get(UPGRADE).and_then(|value| value.to_str().ok());
+    let mut protocols = request
+        .headers
+        .get_all(UPGRADE)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .peekable();
     let asked = request.version == Version::HTTP_11
-        && protocol.is_some_and(|protocol| !protocol.trim().eq_ignore_ascii_case("h2c"))
+        && protocols.peek().is_some()
+        && !protocols.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"h2c"))
         && headers::options(&request.headers).any(|option| option.eq_ignore_ascii_case("upgrade"));
     asked.then_some(Wanted::Protocol)
 }
