@@ -1,5 +1,6 @@
-"""What is measured: how each contender is started in front of the pods, and where a client dials it. Templates of the peers'
-configuration are in bench/peers; what Outrigger's proxies do comes from the control plane and bench/manifests."""
+"""What is measured: how each contender is started in front of the pods, and where a client dials it. Templates of
+the peers' configuration are in bench/peers; what Outrigger's proxies do comes from the control plane and
+bench/manifests."""
 
 import re
 import subprocess
@@ -39,7 +40,12 @@ class Site:
 
     def start(self, *command: str | Path, user: int | None = None) -> Process:
         name = f"{Path(command[0]).name}-{user or 0}.log"
-        return Process(command, PROXY_CPU, self.files / name, user)
+        return Process(command, PROXY_CPU, self.files / name, user, self.patience)
+
+    @property
+    def patience(self) -> float:
+        """A program around another has something to write when that ends."""
+        return 30 if self.around else 0
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ def _envoy(site: Site, protocol: Protocol) -> list[Process]:
 
 
 def _sidecar(site: Site, pod: str, user: int, **ports: int) -> Process:
-    flags = [
+    flags: list[str | Path] = [
         *("--discovery-address", "127.0.0.1:15012", "--ca-file", site.files / "ca.pem"),
         *("--token-file", site.files / f"default.{pod}.token"),
         *(word for name, port in ports.items() for word in (f"--{name}-port", str(port))),
@@ -133,7 +139,7 @@ CONTENDERS = (
 
 def versions(site: Site) -> dict[str, str]:
     """What each program says that it is."""
-    commands = {
+    commands: dict[str, tuple[str | Path, str]] = {
         "nginx": ("/usr/sbin/nginx", "-v"),
         "haproxy": ("/usr/sbin/haproxy", "-v"),
         "envoy": (site.envoy, "--version"),

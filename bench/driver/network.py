@@ -1,5 +1,5 @@
-"""The network that everything runs in: loopback of a namespace of its own, with the addresses of a small cluster, and the
-redirection that a pod has. It ends with the last process in it."""
+"""The network that everything runs in: loopback of a namespace of its own, with the addresses of a small cluster,
+and the redirection that a pod has. It ends with the last process in it."""
 
 import subprocess
 from pathlib import Path

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 LOAD_CPU = 0
@@ -13,8 +14,13 @@ PROXY_CPU = 1
 class Process:
     """A program and what it has started, on one CPU."""
 
-    def __init__(self, command: Sequence[str | Path], cpu: int, log: Path, user: int | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str | Path], cpu: int, log: Path, user: int | None = None, patience: float = 0
+    ) -> None:
+        """`patience` is how many seconds it gets to end by itself, for what it has to write then."""
         self.log = log
+        self.patience = patience
+        self.name = Path(command[0]).name
         with log.open("w") as output:
             self._popen = subprocess.Popen(
                 ["taskset", "--cpu-list", str(cpu), *map(str, command)],
@@ -34,7 +40,7 @@ class Process:
         """Raises if it has ended by itself, with the end of what it said."""
         if self._popen.poll() is not None:
             said = self.log.read_text(errors="replace")[-2000:]
-            raise RuntimeError(f"{self._popen.args[3]} ended with {self._popen.returncode}:\n{said}")
+            raise RuntimeError(f"{self.name} ended with {self._popen.returncode}:\n{said}")
 
     def cpu_microseconds(self) -> float:
         """What all its threads have used so far, user and system."""
@@ -55,13 +61,20 @@ class Process:
         return {"rss": sums["VmRSS"], "anonymous": sums["RssAnon"]}
 
     def end(self) -> None:
-        """Ends it at once, children first, so that no parent starts them anew."""
-        for pid in reversed(self.family()):
-            try:
+        """Ends it and what it has started, parents first, so that none starts its children anew."""
+        family = self.family()
+        if self.patience:
+            self._popen.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._popen.wait(self.patience)
+        for pid in family:
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         self._popen.wait()
+        for pid in family[1:]:
+            # In a process namespace of its own, the driver is whom orphans are given to.
+            with suppress(ChildProcessError):
+                os.waitpid(pid, 0)
 
     def family(self) -> list[int]:
         """Its id, and those of what it has started."""

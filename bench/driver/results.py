@@ -1,4 +1,5 @@
-"""What was measured: samples by cell, the machine and the versions, as JSON; and what a cell's samples say together."""
+"""What was measured: samples by cell, the machine and the versions, as JSON; and what a cell's samples say
+together."""
 
 import json
 import os
@@ -33,7 +34,7 @@ class Results:
     machine: dict[str, str]
     versions: dict[str, str]
     rounds: int
-    seconds: float
+    seconds: int
     began: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     cells: dict[str, list[Sample]] = field(default_factory=dict)
 
@@ -42,8 +43,12 @@ class Results:
 
     def figure(self, cell: str, name: str) -> Figure | None:
         """None if the cell was not measured, or has no such figure."""
-        values = [sample[name] for sample in self.cells.get(cell, []) if name in sample]
-        return Figure(statistics.median(values), min(values), max(values)) if values else None
+        return _figure(self.cells.get(cell, []), name)
+
+    def across(self, contender: str, name: str) -> Figure | None:
+        """The same of all cells of a contender, for what no load has a part in."""
+        samples = (samples for cell, samples in self.cells.items() if cell.startswith(f"{contender}/"))
+        return _figure([sample for some in samples for sample in some], name)
 
     def figures(self) -> Iterator[tuple[str, str, Figure]]:
         """Every cell, each of its figures' names, and the figure."""
@@ -60,19 +65,26 @@ class Results:
         return cls(**json.loads(file.read_text()))
 
 
+def _figure(samples: list[Sample], name: str) -> Figure | None:
+    values = [sample[name] for sample in samples if name in sample]
+    return Figure(statistics.median(values), min(values), max(values)) if values else None
+
+
 def machine() -> dict[str, str]:
     """The machine as a reader would describe it."""
     model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.machine(),
     )
     memory = int(Path("/proc/meminfo").read_text().split()[1]) / 1024**2
-    system = dict(
-        line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line
-    )
+    system = dict(line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if "=" in line)
     return {
         "cpu": f"{os.cpu_count()} x {model}",
         "memory": f"{memory:.0f} GiB",
-        "kernel": platform.release(),
+        "kernel": f"Linux {platform.release()}",
         "system": system.get("PRETTY_NAME", "").strip('"'),
     }

@@ -1,5 +1,5 @@
-"""The measuring itself: every cell (a contender under a workload) starts its contender anew, so that none has an advantage
-from what another left behind, and contenders of one workload run right after one another."""
+"""The measuring itself: every cell (a contender under a workload) starts its contender anew, so that none has an
+advantage from what another left behind, and contenders of one workload run right after one another."""
 
 import signal
 import subprocess
@@ -9,12 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from . import backend, network, readiness
-from .contenders import Contender, Site
+from .contenders import Contender, Protocol, Site
 from .process import LOAD_CPU, Process, busy_microseconds
 from .workloads import Sample, Target, Workload
-
-# Connections of the client, and the pool of the proxy, are made in it.
-WARM_UP = 1
 
 
 @dataclass(frozen=True)
@@ -39,34 +36,41 @@ def cells(contenders: Sequence[Contender], workloads: Sequence[Workload]) -> Ite
 
 def measure(cell: Cell, site: Site, seconds: float) -> Sample:
     """One sample of a cell."""
-    server = backend.start(site, cell.workload.backend)
+    contender, workload = cell.contender, cell.workload
+    protocol: Protocol = "grpc" if workload.backend == "echo" else "http"
+    answers = readiness.answers if protocol == "http" else readiness.accepts
+    pod = f"127.0.0.1:{network.PORT}"
+    if readiness.accepts(pod):
+        raise RuntimeError(f"{cell.name}: a server of an earlier measurement still listens on {pod}")
+    server = backend.start(site, workload.backend)
     processes: list[Process] = []
     try:
-        is_http = cell.workload.backend == "http"
-        answers = readiness.answers if is_http else readiness.accepts
         # The pods first: an answer of a proxy without them would say something else.
-        pod = f"127.0.0.1:{network.PORT}"
         readiness.until(lambda: answers(pod), [server], "the server")
         began = time.monotonic()
-        processes = cell.contender.start(site, cell.workload.backend)
-        readiness.until(lambda: answers(cell.contender.address), processes, cell.name)
+        processes = contender.start(site, protocol)
+        readiness.until(lambda: answers(contender.address), processes, cell.name)
         ready = time.monotonic() - began
-        idle = _memory(processes)
+        started_rss = _memory(processes)
 
-        address = cell.contender.address
-        cell.workload.run(Target(address, WARM_UP, site.load))
-        before = sum(process.cpu_microseconds() for process in processes)
-        busy, started = busy_microseconds(LOAD_CPU), time.monotonic()
+        target = Target(contender.address, seconds, site.load, lambda: _memory(processes))
+        if workload.warm:
+            workload.warm(target)
+        before, busy, started = _cpu(processes), busy_microseconds(LOAD_CPU), time.monotonic()
         with _beside(site.beside, processes):
-            sample = cell.workload.run(Target(address, seconds, site.load))
-        elapsed = time.monotonic() - started
+            sample = workload.run(target)
+        used, busy, elapsed = (
+            _cpu(processes) - before,
+            busy_microseconds(LOAD_CPU) - busy,
+            time.monotonic() - started,
+        )
         sample["rate"] = sample["requests"] / sample["seconds"]
-        sample["load_cpu_percent"] = (busy_microseconds(LOAD_CPU) - busy) / elapsed / 10_000
+        sample["load_cpu_percent"] = busy / elapsed / 10_000
         if processes:
-            used = sum(process.cpu_microseconds() for process in processes) - before
             sample["cpu_us"] = used / max(sample["requests"], 1)
-            sample |= {"idle_rss_kib": idle, "rss_kib": _memory(processes)}
-            if is_http:
+            sample |= {"started_rss_kib": started_rss, "rss_kib": _memory(processes)}
+            # That a port is open says less than an answer, and is not the same for everybody.
+            if protocol == "http":
                 sample["ready_ms"] = ready * 1000
         for process in processes:
             process.check()
@@ -76,19 +80,24 @@ def measure(cell: Cell, site: Site, seconds: float) -> Sample:
             process.end()
 
 
+def _cpu(processes: Sequence[Process]) -> float:
+    return sum(process.cpu_microseconds() for process in processes)
+
+
+def _memory(processes: Sequence[Process]) -> float:
+    return sum(process.memory_kib()["rss"] for process in processes)
+
+
 @contextmanager
 def _beside(command: str, processes: Sequence[Process]) -> Iterator[None]:
     """Runs a command until the end of the block, if there is one to run and something to look at."""
     if not command or not processes:
         yield
         return
-    beside = subprocess.Popen(command.format(pid=",".join(str(pid) for process in processes for pid in process.family())).split())
+    pids = ",".join(str(pid) for process in processes for pid in process.family())
+    beside = subprocess.Popen(command.format(pid=pids).split())
     try:
         yield
     finally:
         beside.send_signal(signal.SIGINT)
         beside.wait()
-
-
-def _memory(processes: Sequence[Process]) -> float:
-    return sum(process.memory_kib()["rss"] for process in processes)

@@ -2,8 +2,12 @@
 //! on one thread, which the caller pins to a CPU.
 
 mod floor;
+mod grpc;
+mod held;
+mod open;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -17,6 +21,24 @@ struct Args {
 enum Command {
     /// Copy TCP connections to an address
     Floor { listen: SocketAddr, to: SocketAddr },
+    /// Serve HTTP/1.1 with requests that wait, for `open`
+    Held { listen: SocketAddr },
+    /// Hold connections open, first with a request each and then idle; SERVER is `held` without a proxy
+    Open {
+        address: SocketAddr,
+        server: SocketAddr,
+        connections: usize,
+    },
+    /// Send requests on some connections for some seconds
+    Warm {
+        address: SocketAddr,
+        connections: usize,
+        seconds: f64,
+    },
+    /// Serve gRPC that sends back what it gets
+    Echo { listen: SocketAddr },
+    /// Send gRPC messages at a fixed rate
+    Grpc(grpc::Load),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -28,6 +50,19 @@ fn main() -> anyhow::Result<()> {
     local.block_on(&runtime, async {
         match args.command {
             Command::Floor { listen, to } => floor::run(listen, to).await,
+            Command::Held { listen } => held::run(listen).await,
+            Command::Open {
+                address,
+                server,
+                connections,
+            } => open::run(address, server, connections).await,
+            Command::Warm {
+                address,
+                connections,
+                seconds,
+            } => open::warm(address, connections, Duration::from_secs_f64(seconds)).await,
+            Command::Echo { listen } => grpc::echo(listen).await,
+            Command::Grpc(load) => grpc::load(load).await,
         }
     })
 }
