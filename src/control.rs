@@ -1,5 +1,7 @@
-//! The path of a rule: `watch` (the cluster) or `directory` (manifests) -> `feed` -> `world` (what is known) -> `compile` (pure) -> `discovery`.
+//! The path of a rule: `watch` (the cluster) or `directory` (manifests) -> `feed` -> `world` (what is known)
+//! -> `audience` (whom it concerns) -> `discovery` -> `compile` (pure).
 
+mod audience;
 pub mod compile;
 pub mod directory;
 pub mod discovery;

@@ -19,13 +19,13 @@ use outrigger_proxy::protocol::mesh;
 
 pub use considered::{Notes, PassedOver, considered};
 pub use endpoints::{endpoints, endpoints_for, host_of_endpoints};
-pub use problems::{Problem, Severity, problems};
+pub use problems::{Problem, Severity, problems, problems_of};
 pub use workload::workload;
 
 use super::world::World;
 
 /// The pod that asks, as the API server knows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Client {
     /// Where rules apply to it.
     pub namespace: String,

@@ -1,6 +1,7 @@
 //! Tells proxies what they asked for, and again whenever it is another: delta xDS, one stream per proxy.
 //! Before: `feed` says what changed, `compile` makes the answers. After: the proxy's `discovery` takes them in.
 
+mod answers;
 mod authenticate;
 mod interest;
 mod metrics;
@@ -25,6 +26,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 pub use authenticate::Authenticate;
 
+use self::answers::Answers;
 use self::authenticate::{Identity, Refused};
 use self::metrics::Metrics;
 use self::stream::Stream;
@@ -49,6 +51,7 @@ pub fn router(
     let metrics = Metrics::new(registry);
     let discovery = Discovery {
         reader,
+        answers: Arc::new(Answers::new(metrics.clone())),
         authenticate: Arc::new(authenticate),
         metrics,
         shutdown,
@@ -59,6 +62,7 @@ pub fn router(
 
 struct Discovery {
     reader: Reader,
+    answers: Arc<Answers>,
     authenticate: Arc<Authenticate>,
     metrics: Metrics,
     shutdown: CancellationToken,
@@ -79,7 +83,8 @@ impl AggregatedDiscoveryService for Discovery {
             () = self.shutdown.cancelled() => return Err(stream::ending()),
         };
         let (responses, receiver) = mpsc::channel(WAITING_RESPONSES);
-        let stream = Stream::new(pod, node, self.reader.clone(), self.metrics.clone());
+        let (reader, answers) = (self.reader.clone(), self.answers.clone());
+        let stream = Stream::new(pod, node, reader, answers, self.metrics.clone());
         tokio::spawn(stream.run(request.into_inner(), responses, self.shutdown.clone()));
         Ok(Response::new(ReceiverStream::new(receiver)))
     }

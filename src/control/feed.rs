@@ -1,20 +1,19 @@
 //! The one writer of the world: events in, the world and what changed in it out.
-//! Before: `watch` or `directory`. After: `discovery` compiles for those whom a change concerns, `status` tells what is wrong.
+//! Before: `watch` or `directory`. After: `audience` tells the streams of `discovery`, `status` the authors of rules.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::compile::{Problem, problems};
-use super::world::{Change, Event, World};
+use super::audience::{Audience, Changes, Topics};
+use super::compile::{Problem, problems_of};
+use super::world::{Change, Event, RuleKey, World};
 
 /// Events that may wait; whoever has more waits too.
 const WAITING_EVENTS: usize = 1024;
-/// Changes that a slow reader may be behind before it has to look at everything again.
-const WAITING_CHANGES: usize = 1024;
 
 /// Reads the world, and is told what changed in it. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -23,13 +22,13 @@ pub struct Reader {
     pub world: watch::Receiver<World>,
     /// What is wrong with the rules, from when everything was known on.
     pub problems: watch::Receiver<Arc<BTreeSet<Problem>>>,
-    changes: broadcast::Sender<Arc<Change>>,
+    audience: Arc<Audience>,
 }
 
 impl Reader {
-    /// The changes from now on. Whoever is told that it lagged has to look at everything again.
-    pub fn changes(&self) -> broadcast::Receiver<Arc<Change>> {
-        self.changes.subscribe()
+    /// The changes from now on of what is named.
+    pub(super) fn listen(&self) -> (Topics, Changes) {
+        self.audience.listen()
     }
 }
 
@@ -37,9 +36,13 @@ impl Reader {
 #[derive(Debug)]
 pub struct Feed {
     world: watch::Sender<World>,
-    changes: broadcast::Sender<Arc<Change>>,
+    audience: Arc<Audience>,
     events: mpsc::Receiver<Event>,
     problems: watch::Sender<Arc<BTreeSet<Problem>>>,
+    /// The same by the rules that they are in.
+    found: BTreeMap<RuleKey, BTreeSet<Problem>>,
+    /// Whether all rules were looked at once.
+    reported: bool,
 }
 
 impl Feed {
@@ -47,19 +50,21 @@ impl Feed {
     pub fn new(world: World) -> (Self, mpsc::Sender<Event>, Reader) {
         let (sender, events) = mpsc::channel(WAITING_EVENTS);
         let (world, receiver) = watch::channel(world);
-        let (changes, _) = broadcast::channel(WAITING_CHANGES);
+        let audience = Arc::new(Audience::default());
         let (problems, known) = watch::channel(Arc::default());
         let reader = Reader {
             world: receiver,
             problems: known,
-            changes: changes.clone(),
+            audience: audience.clone(),
         };
         (
             Self {
                 world,
-                changes,
+                audience,
                 events,
                 problems,
+                found: BTreeMap::new(),
+                reported: false,
             },
             sender,
             reader,
@@ -96,41 +101,66 @@ impl Feed {
         if change.is_empty() {
             return;
         }
-        let look_again = change.rules || change.listed;
-        // Nobody listening is no error: no proxy is connected.
-        let _ = self.changes.send(Arc::new(change));
-        if look_again {
-            self.report();
-        }
+        let change = Arc::new(change);
+        self.audience.tell(&change);
+        self.report(&change);
     }
 
-    /// Says what is newly wrong in the rules. Before everything is listed, much is missing that is only not here yet.
-    fn report(&mut self) {
+    /// Says what is newly wrong in the rules that a change may have made wrong. Before everything is listed, much is missing
+    /// that is only not here yet.
+    fn report(&mut self, change: &Change) {
         let world = self.world.borrow();
         if !world.synced() {
             return;
         }
-        let found = problems(&world);
-        drop(world);
-        let known = self.problems.borrow().clone();
-        for Problem {
-            object,
-            field,
-            problem,
-            ..
-        } in found.difference(&known)
-        {
-            warn!(object, field, "{object} {field}: {problem}");
-        }
-        let still: BTreeSet<_> = found
-            .iter()
-            .map(|problem| (&problem.object, &problem.field))
-            .collect();
-        for Problem { object, field, .. } in known.difference(&found) {
-            if !still.contains(&(object, field)) {
-                info!(object, field, "{object} {field}: no longer a problem");
+        let first = !std::mem::replace(&mut self.reported, true);
+        let rules = match first {
+            true => world.rules(),
+            false => world.rules_touched(change),
+        };
+        let (mut gone, mut new) = (Vec::new(), Vec::new());
+        for rule in rules {
+            let found = problems_of(&world, &rule);
+            let known = self.found.remove(&rule).unwrap_or_default();
+            if found != known {
+                log(&known, &found);
+                gone.extend(known.difference(&found).cloned());
+                new.extend(found.difference(&known).cloned());
+            }
+            if !found.is_empty() {
+                self.found.insert(rule, found);
             }
         }
-        self.problems.send_replace(Arc::new(found));
+        drop(world);
+        if first || !gone.is_empty() || !new.is_empty() {
+            self.problems.send_modify(|problems| {
+                let problems = Arc::make_mut(problems);
+                for problem in &gone {
+                    problems.remove(problem);
+                }
+                problems.extend(new);
+            });
+        }
     }
 }
+
+/// Each problem of a rule once, and once that it is none any more.
+fn log(known: &BTreeSet<Problem>, found: &BTreeSet<Problem>) {
+    for Problem {
+        object,
+        field,
+        problem,
+        ..
+    } in found.difference(known)
+    {
+        warn!(object, field, "{object} {field}: {problem}");
+    }
+    for Problem { object, field, .. } in known.difference(found) {
+        if found.iter().all(|still| still.field != *field) {
+            info!(object, field, "{object} {field}: no longer a problem");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ mod change;
 mod entry;
 mod event;
 mod host;
+mod judged;
 mod made;
 mod nodes;
 mod objects;
@@ -18,12 +19,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-pub use change::Change;
+pub use change::{Change, RuleKey};
 pub use event::{Event, Kind, Object};
 pub(in crate::control) use host::matches;
 pub use nodes::Node;
 pub use objects::{Endpoint, EndpointSlice, Key, Namespace, Pod, Service, ServicePort, TrafficDistribution};
-pub use rule::{Meta, Rule, RuleSpec};
+pub use rule::{Mention, Meta, Rule, RuleSpec};
 pub use view::View;
 
 use crate::api::{DestinationRuleSpec, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec};
@@ -53,6 +54,7 @@ pub struct World {
     sidecars: Rules<SidecarSpec>,
     listed: BTreeSet<Kind>,
     events: u64,
+    revision: u64,
 }
 
 impl Default for World {
@@ -78,6 +80,7 @@ impl World {
             sidecars: Rules::default(),
             listed: BTreeSet::new(),
             events: 0,
+            revision: 0,
         }
     }
 
@@ -186,6 +189,26 @@ impl World {
         self.destination_rules.for_host(host)
     }
 
+    /// The DestinationRule of that namespace and name.
+    pub fn destination_rule(&self, key: &Key) -> Option<&Rule<DestinationRuleSpec>> {
+        self.destination_rules.get(key)
+    }
+
+    /// The ServiceEntry of that namespace and name.
+    pub fn service_entry(&self, key: &Key) -> Option<&Rule<ServiceEntrySpec>> {
+        self.service_entries.get(key)
+    }
+
+    /// The Sidecar of that namespace and name.
+    pub fn sidecar(&self, key: &Key) -> Option<&Rule<SidecarSpec>> {
+        self.sidecars.get(key)
+    }
+
+    /// The ServiceEntries that name this very host or wildcard, the oldest first.
+    pub fn service_entries_naming(&self, host: &str) -> Vec<&Rule<ServiceEntrySpec>> {
+        self.service_entries.naming(host)
+    }
+
     /// Every VirtualService, by namespace and name.
     pub fn virtual_services(&self) -> impl Iterator<Item = &Rule<VirtualServiceSpec>> {
         self.virtual_services.all()
@@ -222,6 +245,23 @@ impl World {
     /// How many events were taken in, for whoever waits until theirs have been.
     pub fn events(&self) -> u64 {
         self.events
+    }
+
+    /// Another number whenever something is another than before: what was made of the world is as good as new until then.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Those of a client's labels that any rule asks for. Clients of a namespace that are alike in these are told the same.
+    pub fn labels_asked_for(&self, labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let asked_for = |label: &Mention| {
+            self.virtual_services.is_mentioned(label)
+                || self.destination_rules.is_mentioned(label)
+                || self.sidecars.is_mentioned(label)
+        };
+        let mut labels = labels.clone();
+        labels.retain(|label, _| asked_for(&Mention::Label(label.clone())));
+        labels
     }
 }
 

@@ -21,9 +21,9 @@ pub(super) fn problems(world: &World, rule: &Rule<ServiceEntrySpec>) -> Vec<(Str
         }
     }
     for (index, host) in rule.hosts.iter().enumerate() {
-        let older = world.service_entries().find(|other| {
+        let mut naming = world.service_entries_naming(host).into_iter();
+        let older = naming.find(|other| {
             other.meta.key.namespace == rule.meta.key.namespace
-                && other.hosts.contains(host)
                 && (other.meta.created, &other.meta.key) < (rule.meta.created, &rule.meta.key)
         });
         let Some(older) = older else { continue };

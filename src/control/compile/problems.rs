@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use super::entries;
 use crate::api::Findings;
-use crate::control::world::{Key, Rule, RuleSpec, World};
+use crate::control::world::{Key, Kind, Rule, RuleKey, RuleSpec, World};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,29 +40,49 @@ pub struct Problem {
 
 /// Everything that is wrong with the rules as the world is now.
 pub fn problems(world: &World) -> BTreeSet<Problem> {
+    let rules = world.rules();
+    rules.iter().flat_map(|rule| problems_of(world, rule)).collect()
+}
+
+/// What is wrong with one of them; nothing if there is no such rule.
+pub fn problems_of(world: &World, (kind, key): &RuleKey) -> BTreeSet<Problem> {
     let mut found = BTreeSet::new();
-    for rule in world.virtual_services() {
-        alone(rule, &mut found);
-        for (field, why) in together::of(world, rule) {
-            found.insert(problem(rule, Severity::Warning, field, why));
+    match kind {
+        Kind::VirtualService => {
+            if let Some(rule) = world.virtual_service(key) {
+                judge(rule, together::of(world, rule), &mut found);
+            }
         }
-    }
-    for rule in world.destination_rules() {
-        alone(rule, &mut found);
-        for (field, why) in policies::of(world, rule) {
-            found.insert(problem(rule, Severity::Warning, field, why));
+        Kind::DestinationRule => {
+            if let Some(rule) = world.destination_rule(key) {
+                judge(rule, policies::of(world, rule), &mut found);
+            }
         }
-    }
-    for rule in world.service_entries() {
-        alone(rule, &mut found);
-        for (field, why) in entries::problems(world, rule) {
-            found.insert(problem(rule, Severity::Warning, field, why));
+        Kind::ServiceEntry => {
+            if let Some(rule) = world.service_entry(key) {
+                judge(rule, entries::problems(world, rule), &mut found);
+            }
         }
-    }
-    for rule in world.sidecars() {
-        alone(rule, &mut found);
+        Kind::Sidecar => {
+            if let Some(rule) = world.sidecar(key) {
+                judge(rule, [], &mut found);
+            }
+        }
+        // No rules.
+        Kind::Namespace | Kind::Node | Kind::Pod | Kind::Service | Kind::EndpointSlice => {}
     }
     found
+}
+
+/// What a rule says alone, and what was found out about it together with the rest of the world.
+fn judge<S: RuleSpec>(
+    rule: &Rule<S>,
+    together: impl IntoIterator<Item = (String, String)>,
+    found: &mut BTreeSet<Problem>,
+) {
+    alone(rule, found);
+    let together = together.into_iter();
+    found.extend(together.map(|(field, why)| problem(rule, Severity::Warning, field, why)));
 }
 
 fn alone<S: RuleSpec>(rule: &Rule<S>, found: &mut BTreeSet<Problem>) {

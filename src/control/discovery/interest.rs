@@ -1,4 +1,4 @@
-//! What one proxy has asked for, what it was told of each, and what it has to be told next. No I/O.
+//! What one proxy has asked for, what it was told of each, and what it has to be told next.
 //! Before: `stream` reads requests and changes. After: `stream` compiles what is due.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use outrigger_proxy::protocol::discovery::DeltaDiscoveryRequest;
 use outrigger_proxy::protocol::{ENDPOINTS, SERVICE, WORKLOAD};
 
+use crate::control::audience::{Topic, Topics};
 use crate::control::compile::host_of_endpoints;
 use crate::control::world::{Change, matches};
 
@@ -16,8 +17,10 @@ const LONGEST_NAME: usize = 4096;
 const MOST_TYPES: usize = 8;
 
 /// The names of a proxy by type.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Interest {
+    /// The hosts and addresses below, for whoever tells of changes.
+    topics: Topics,
     types: BTreeMap<String, Names>,
     by_host: HashMap<String, BTreeSet<Subscription>>,
     by_address: HashMap<IpAddr, BTreeSet<String>>,
@@ -58,6 +61,16 @@ pub(super) enum News {
 }
 
 impl Interest {
+    pub(super) fn new(topics: Topics) -> Self {
+        Self {
+            topics,
+            types: BTreeMap::new(),
+            by_host: HashMap::new(),
+            by_address: HashMap::new(),
+            count: 0,
+        }
+    }
+
     /// Takes a request's subscriptions in.
     ///
     /// # Errors
@@ -107,6 +120,7 @@ impl Interest {
         match type_url {
             SERVICE => {
                 if let Ok(address) = name.parse::<SocketAddr>() {
+                    self.topics.add(Topic::Address(address.ip()));
                     self.by_address
                         .entry(address.ip())
                         .or_default()
@@ -117,6 +131,7 @@ impl Interest {
             }
             ENDPOINTS => {
                 if let Some(host) = host_of_endpoints(name) {
+                    self.topics.add(Topic::Host(host.to_owned()));
                     let names = self.by_host.entry(host.to_owned()).or_default();
                     names.insert(Subscription::Endpoints(name.to_owned()));
                 }
@@ -146,10 +161,13 @@ impl Interest {
                     names.remove(name);
                     if names.is_empty() {
                         self.by_address.remove(&address.ip());
+                        self.topics.remove(&Topic::Address(address.ip()));
                     }
                 }
-                self.by_host.retain(|_, names| {
-                    names.remove(&gone);
+                self.by_host.retain(|host, names| {
+                    if names.remove(&gone) && names.is_empty() {
+                        self.topics.remove(&Topic::Host(host.clone()));
+                    }
                     !names.is_empty()
                 });
             }
@@ -160,6 +178,7 @@ impl Interest {
                     names.remove(&gone);
                     if names.is_empty() {
                         self.by_host.remove(host);
+                        self.topics.remove(&Topic::Host(host.to_owned()));
                     }
                 }
             }
@@ -169,6 +188,7 @@ impl Interest {
 
     /// Remembers that an address is this host's, so that a change of the host is one of the address.
     pub(super) fn belongs(&mut self, address: &str, host: &str) {
+        self.topics.add(Topic::Host(host.to_owned()));
         let names = self.by_host.entry(host.to_owned()).or_default();
         names.insert(Subscription::Service(address.to_owned()));
     }

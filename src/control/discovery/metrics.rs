@@ -15,6 +15,7 @@ pub(super) struct Metrics {
     connected: Gauge<i64, AtomicI64>,
     pushes: Family<Labels, Counter>,
     resources: Family<Labels, Counter>,
+    compiled: Family<Labels, Counter>,
     rejects: Family<Labels, Counter>,
 }
 
@@ -39,6 +40,7 @@ impl Metrics {
             connected: Gauge::default(),
             pushes: Family::default(),
             resources: Family::default(),
+            compiled: Family::default(),
             rejects: Family::default(),
         };
         registry.register(
@@ -55,6 +57,11 @@ impl Metrics {
             "outrigger_discovery_resources",
             "Resources in responses, and names of which was said that there is nothing",
             metrics.resources.clone(),
+        );
+        registry.register(
+            "outrigger_discovery_compiled",
+            "Resources that were compiled, each for all proxies that get the same",
+            metrics.compiled.clone(),
         );
         registry.register(
             "pilot_total_xds_rejects",
@@ -75,6 +82,11 @@ impl Metrics {
         let labels = labels(type_url);
         self.pushes.get_or_create(&labels).inc();
         self.resources.get_or_create(&labels).inc_by(resources as u64);
+    }
+
+    /// A resource that was made anew.
+    pub(super) fn compiled(&self, type_url: &str) {
+        self.compiled.get_or_create(&labels(type_url)).inc();
     }
 
     pub(super) fn reject(&self, type_url: &str) {

@@ -1,20 +1,20 @@
 //! One proxy's stream: requests and changes in, responses out, compiled only when there is room to send them, so that
 //! a slow proxy holds up nobody and is told what is true then, not what was true in between.
 
-use std::hash::{DefaultHasher, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_proxy::protocol::discovery::{DeltaDiscoveryRequest, DeltaDiscoveryResponse, Resource};
 use outrigger_proxy::protocol::{ENDPOINTS, SELF, SERVICE, WORKLOAD};
-use prost::Message;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
+use super::answers::{Answers, Encoded, told_alike};
 use super::interest::{Interest, News};
 use super::metrics::Metrics;
+use crate::control::audience::{Changes, Lagged, Topic};
 use crate::control::compile::{self, Client};
 use crate::control::feed::Reader;
 use crate::control::world::{Change, Pod, World};
@@ -35,13 +35,23 @@ pub(super) struct Stream {
     node: Option<String>,
     client: Client,
     reader: Reader,
+    answers: Arc<Answers>,
     interest: Interest,
+    changes: Changes,
     metrics: Metrics,
     nonce: u64,
 }
 
 impl Stream {
-    pub(super) fn new(pod: Pod, node: Option<String>, reader: Reader, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        pod: Pod,
+        node: Option<String>,
+        reader: Reader,
+        answers: Arc<Answers>,
+        metrics: Metrics,
+    ) -> Self {
+        let (mut topics, changes) = reader.listen();
+        topics.add(Topic::Pod(pod.key.clone()));
         let client = Client {
             namespace: pod.key.namespace.clone(),
             labels: pod.labels.clone(),
@@ -51,7 +61,9 @@ impl Stream {
             node,
             client,
             reader,
-            interest: Interest::default(),
+            answers,
+            interest: Interest::new(topics),
+            changes,
             metrics,
             nonce: 0,
         }
@@ -82,7 +94,6 @@ impl Stream {
         shutdown: CancellationToken,
     ) -> Result<(), Status> {
         // Listened to before the first look at the world, so that nothing falls in between.
-        let mut changes = self.reader.changes();
         self.own_pod()?;
         loop {
             let due = self.interest.due_type().map(str::to_owned);
@@ -97,13 +108,12 @@ impl Stream {
                         return Ok(());
                     }
                 },
-                change = changes.recv() => match change {
+                change = self.changes.next() => match change {
                     Ok(change) => self.change(&change)?,
-                    Err(RecvError::Lagged(_)) => {
+                    Err(Lagged) => {
                         self.own_pod()?;
                         self.interest.touch_all();
                     }
-                    Err(RecvError::Closed) => return Err(ending()),
                 },
                 room = responses.reserve(), if due.is_some() => {
                     let Ok(room) = room else { return Ok(()) };
@@ -165,43 +175,40 @@ impl Stream {
             ..Default::default()
         };
         let world = self.reader.world.borrow();
+        let client = told_alike(&world, &self.client);
+        let namespace = Arc::new(Client {
+            namespace: client.namespace.clone(),
+            ..Default::default()
+        });
         let mut size = 0;
         while size < FULL
             && let Some(name) = self.interest.next_due(type_url)
         {
-            let bytes = match type_url {
+            let answer = match type_url {
                 WORKLOAD => self.workload(&world, &name),
-                SERVICE => {
-                    let answer = compile::resource(&world, &self.client, &name);
-                    for host in answer.iter().flat_map(|answer| &answer.hosts) {
-                        self.interest.belongs(&name, host);
-                    }
-                    answer.map(|answer| answer.service.encode_to_vec())
-                }
-                ENDPOINTS => compile::endpoints_for(&world, &self.client.namespace, &name)
-                    .map(|endpoints| endpoints.encode_to_vec()),
+                SERVICE => self.answers.service(&world, &client, &name),
+                ENDPOINTS => self.answers.endpoints(&world, &namespace, &name),
                 // A proxy newer than this: there is nothing of what it asks for here.
                 _ => None,
             };
-            let version = bytes.as_deref().map(version);
-            match (
-                self.interest.tell(type_url, &name, version.as_deref()),
-                bytes,
-                version,
-            ) {
-                (News::New, Some(value), Some(version)) => {
-                    size += value.len() + name.len();
+            for host in answer.iter().flat_map(|answer| &answer.hosts) {
+                self.interest.belongs(&name, host);
+            }
+            let version = answer.as_ref().map(|answer| answer.version.as_str());
+            match (self.interest.tell(type_url, &name, version), answer) {
+                (News::New, Some(answer)) => {
+                    size += answer.value.len() + name.len();
                     let resource = prost_types::Any {
                         type_url: type_url.to_owned(),
-                        value,
+                        value: answer.value.clone(),
                     };
                     response.resources.push(Resource {
-                        version,
+                        version: answer.version.clone(),
                         resource: Some(resource),
                         name,
                     });
                 }
-                (News::Gone, ..) => {
+                (News::Gone, _) => {
                     size += name.len();
                     response.removed_resources.push(name);
                 }
@@ -227,16 +234,10 @@ impl Stream {
         Some(response)
     }
 
-    fn workload(&self, world: &World, name: &str) -> Option<Vec<u8>> {
+    fn workload(&self, world: &World, name: &str) -> Option<Arc<Encoded>> {
         let pod = world.pod(&self.pod.key).filter(|_| name == SELF)?;
-        Some(compile::workload(world, pod, self.node.as_deref()).encode_to_vec())
+        self.metrics.compiled(WORKLOAD);
+        let workload = compile::workload(world, pod, self.node.as_deref());
+        Some(Arc::new(Encoded::new(&workload, Vec::new())))
     }
-}
-
-/// Made from the contents, so that every replica gives the same. Another build may hash otherwise: then what a proxy
-/// holds is sent to it once more.
-fn version(bytes: &[u8]) -> String {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(bytes);
-    format!("{:016x}", hasher.finish())
 }

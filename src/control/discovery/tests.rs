@@ -15,6 +15,7 @@ use tonic::{Code, Streaming};
 mod destinations;
 mod replicas;
 mod sidecar;
+mod work;
 
 use super::*;
 use crate::control::directory::{documents, events};
@@ -135,6 +136,15 @@ impl Plane {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
         text
+    }
+
+    /// The sum of a metric over its labels.
+    fn count(&self, metric: &str) -> u64 {
+        let text = self.metrics();
+        let lines = text.lines().filter(|line| line.starts_with(metric));
+        lines
+            .map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap())
+            .sum()
     }
 }
 

@@ -4,14 +4,24 @@ use std::collections::BTreeSet;
 
 use super::{Change, Event, Key, Kind, Object, Rule, World};
 
+/// What follows from an event, however many objects it brings.
+#[derive(Default)]
+struct Effects {
+    change: Change,
+    /// Namespaces whose ServiceEntries have to select their pods again.
+    selecting: BTreeSet<String>,
+    /// Nodes that are elsewhere than before.
+    moved: BTreeSet<String>,
+}
+
 impl World {
     /// Takes an event in and says what it touched. Applying what is already there touches nothing.
     pub fn apply(&mut self, event: Event) -> Change {
         self.events += 1;
-        let mut change = Change::default();
+        let mut effects = Effects::default();
         match event {
-            Event::Apply(object) => self.insert(object, &mut change),
-            Event::Delete(kind, key) => self.remove(kind, &key, &mut change),
+            Event::Apply(object) => self.insert(object, &mut effects),
+            Event::Delete(kind, key) => self.remove(kind, &key, &mut effects),
             Event::Replace(kind, objects) => {
                 let kept: BTreeSet<Key> = objects
                     .iter()
@@ -20,20 +30,33 @@ impl World {
                     .collect();
                 for key in self.keys(kind) {
                     if !kept.contains(&key) {
-                        self.remove(kind, &key, &mut change);
+                        self.remove(kind, &key, &mut effects);
                     }
                 }
                 objects
                     .into_iter()
-                    .for_each(|object| self.insert(object, &mut change));
-                change.listed = self.listed.insert(kind);
+                    .for_each(|object| self.insert(object, &mut effects));
+                effects.change.listed = self.listed.insert(kind);
             }
         }
+        let Effects {
+            mut change,
+            selecting,
+            moved,
+        } = effects;
+        for namespace in selecting {
+            self.select(&namespace, &mut change);
+        }
+        self.touch_nodes(&moved, &mut change);
         self.spread(&mut change);
+        if !change.is_empty() {
+            self.revision += 1;
+        }
         change
     }
 
-    fn insert(&mut self, object: Object, change: &mut Change) {
+    fn insert(&mut self, object: Object, effects: &mut Effects) {
+        let change = &mut effects.change;
         match object {
             Object::Namespace(namespace) => {
                 self.namespaces.insert(namespace.name.clone(), namespace);
@@ -41,7 +64,7 @@ impl World {
             Object::Node(node) => {
                 let name = node.name.clone();
                 if self.nodes.insert(node) {
-                    self.touch_node(&name, change);
+                    effects.moved.insert(name);
                 }
             }
             Object::Pod(pod) => {
@@ -49,38 +72,42 @@ impl World {
                 if old == Some(&pod) {
                     return;
                 }
-                let labels = old.is_none_or(|old| old.labels != pod.labels);
-                if labels {
+                if old.is_none_or(|old| old.labels != pod.labels) {
                     self.touch_endpoints_of(&pod.key, change);
+                    effects.selecting.insert(pod.key.namespace.clone());
                 }
                 change.pods.insert(pod.key.clone());
-                let namespace = pod.key.namespace.clone();
                 self.pods.insert(pod.key.clone(), pod);
-                if labels {
-                    self.select(&namespace, change);
-                }
             }
             Object::Service(service) => self.services.insert(service, &self.cluster_domain, change),
             Object::EndpointSlice(slice) => {
-                let namespace = slice.key.namespace.clone();
+                effects.selecting.insert(slice.key.namespace.clone());
                 self.services.insert_slice(slice, &self.cluster_domain, change);
-                self.select(&namespace, change);
             }
             Object::VirtualService(rule) => {
                 let rule = rule.resolved(&self.cluster_domain);
-                if self.virtual_services.get(&rule.meta.key) == Some(&rule) {
+                let key = rule.meta.key.clone();
+                let old = self.virtual_services.get(&key);
+                if old == Some(&rule) {
                     return;
                 }
-                let old = self.virtual_services.get(&rule.meta.key);
                 let mut hosts = match old.is_some_and(Rule::is_delegate) || rule.is_delegate() {
-                    true => self.virtual_services.delegating_to(&rule.meta.key),
+                    true => self.virtual_services.delegating_to(&key),
                     false => BTreeSet::new(),
                 };
+                self.touch_virtual_service(&key, change);
                 hosts.extend(self.virtual_services.insert(rule));
                 self.touch_hosts(hosts, change);
             }
             Object::DestinationRule(rule) => {
-                let hosts = self.destination_rules.insert(rule.resolved(&self.cluster_domain));
+                let rule = rule.resolved(&self.cluster_domain);
+                if self.destination_rules.get(&rule.meta.key) == Some(&rule) {
+                    return;
+                }
+                change
+                    .rules
+                    .insert((Kind::DestinationRule, rule.meta.key.clone()));
+                let hosts = self.destination_rules.insert(rule);
                 self.touch_policies(hosts, change);
             }
             Object::ServiceEntry(rule) => {
@@ -88,66 +115,77 @@ impl World {
                 if self.service_entries.get(&key) != Some(&rule) {
                     let hosts = self.service_entries.insert(rule);
                     self.make_entries(&key.namespace, hosts, change);
-                    change.rules = true;
+                    change.rules.insert((Kind::ServiceEntry, key));
                 }
             }
             Object::Sidecar(rule) => {
                 if self.sidecars.get(&rule.meta.key) != Some(&rule) {
+                    change.rules.insert((Kind::Sidecar, rule.meta.key.clone()));
                     self.sidecars.insert(rule);
-                    (change.views, change.rules) = (true, true);
+                    change.views = true;
                 }
             }
         }
     }
 
-    fn remove(&mut self, kind: Kind, key: &Key, change: &mut Change) {
+    fn remove(&mut self, kind: Kind, key: &Key, effects: &mut Effects) {
+        let change = &mut effects.change;
         match kind {
             Kind::Namespace => {
                 self.namespaces.remove(&key.name);
             }
             Kind::Node => {
                 if self.nodes.remove(&key.name) {
-                    self.touch_node(&key.name, change);
+                    effects.moved.insert(key.name.clone());
                 }
             }
             Kind::Pod => {
                 if self.pods.remove(key).is_some() {
                     self.touch_endpoints_of(key, change);
                     change.pods.insert(key.clone());
-                    self.select(&key.namespace, change);
+                    effects.selecting.insert(key.namespace.clone());
                 }
             }
             Kind::Service => self.services.remove(key, &self.cluster_domain, change),
             Kind::EndpointSlice => {
+                effects.selecting.insert(key.namespace.clone());
                 self.services.remove_slice(key, &self.cluster_domain, change);
-                self.select(&key.namespace, change);
             }
             Kind::VirtualService => {
-                let mut hosts = self.virtual_services.remove(key);
-                if hosts.is_empty() {
-                    hosts = self.virtual_services.delegating_to(key);
+                if self.virtual_services.get(key).is_some() {
+                    self.touch_virtual_service(key, change);
+                    let mut hosts = self.virtual_services.remove(key);
+                    if hosts.is_empty() {
+                        hosts = self.virtual_services.delegating_to(key);
+                    }
+                    self.touch_hosts(hosts, change);
                 }
-                self.touch_hosts(hosts, change);
             }
             Kind::DestinationRule => {
-                let hosts = self.destination_rules.remove(key);
-                self.touch_policies(hosts, change);
+                if self.destination_rules.get(key).is_some() {
+                    change.rules.insert((kind, key.clone()));
+                    let hosts = self.destination_rules.remove(key);
+                    self.touch_policies(hosts, change);
+                }
             }
             Kind::ServiceEntry => {
-                change.rules |= self.service_entries.get(key).is_some();
-                let hosts = self.service_entries.remove(key);
-                self.make_entries(&key.namespace, hosts, change);
+                if self.service_entries.get(key).is_some() {
+                    change.rules.insert((kind, key.clone()));
+                    let hosts = self.service_entries.remove(key);
+                    self.make_entries(&key.namespace, hosts, change);
+                }
             }
             Kind::Sidecar => {
                 if self.sidecars.get(key).is_some() {
+                    change.rules.insert((kind, key.clone()));
                     self.sidecars.remove(key);
-                    (change.views, change.rules) = (true, true);
+                    change.views = true;
                 }
             }
         }
     }
 
-    fn keys(&self, kind: Kind) -> Vec<Key> {
+    pub(super) fn keys(&self, kind: Kind) -> Vec<Key> {
         match kind {
             Kind::Namespace => self.namespaces.keys().map(|name| Key::new("", name)).collect(),
             Kind::Node => self.nodes.names().map(|name| Key::new("", name)).collect(),

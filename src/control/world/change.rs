@@ -5,7 +5,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Key;
+use super::{Key, Kind};
+
+/// A rule: its kind, namespace and name.
+pub type RuleKey = (Kind, Key);
 
 /// What may have a new answer; everything else has the one it had.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,8 +27,8 @@ pub struct Change {
     pub views: bool,
     /// Pods that came, went or changed, or whose own ports are treated in another way.
     pub pods: BTreeSet<Key>,
-    /// Whether rules changed, or what rules name: time to look for mistakes in them again.
-    pub rules: bool,
+    /// Rules that came, went or changed, and those that they delegated to before.
+    pub rules: BTreeSet<RuleKey>,
     /// Whether a kind became known for the first time.
     pub listed: bool,
 }
@@ -40,7 +43,7 @@ impl Change {
         self.named |= other.named;
         self.views |= other.views;
         self.pods.extend(other.pods);
-        self.rules |= other.rules;
+        self.rules.extend(other.rules);
         self.listed |= other.listed;
     }
 

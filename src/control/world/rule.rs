@@ -55,6 +55,25 @@ pub trait RuleSpec: Serialize + DeserializeOwned + PartialEq {
     }
     /// Makes full names of the hosts that it leads to.
     fn resolve(&mut self, _full: &dyn Fn(&str) -> String) {}
+    /// What it names besides its hosts, being an object of this namespace.
+    fn mentions(&self, _namespace: &str) -> Vec<Mention> {
+        Vec::new()
+    }
+}
+
+/// What a rule names besides its hosts: by this it is found when one of these changes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mention {
+    /// A VirtualService that it delegates to.
+    Delegate(Key),
+    /// The full name of a service that it leads to.
+    Host(String),
+    /// The name of a label by which it chooses clients.
+    Label(String),
+}
+
+fn labels<'a>(names: impl Iterator<Item = &'a String>) -> impl Iterator<Item = Mention> {
+    names.cloned().map(Mention::Label)
 }
 
 impl RuleSpec for VirtualServiceSpec {
@@ -76,6 +95,27 @@ impl RuleSpec for VirtualServiceSpec {
         self.destinations_mut()
             .for_each(|destination| destination.host = full(&destination.host));
     }
+
+    fn mentions(&self, namespace: &str) -> Vec<Mention> {
+        let hosts = self.destinations().map(|to| Mention::Host(to.host.clone()));
+        let delegates = self.http.iter().filter_map(|http| http.delegate.as_ref());
+        let delegates = delegates.map(|to| Mention::Delegate(delegate(to, namespace)));
+        let http = self.http.iter().flat_map(|http| &http.matches);
+        let tls = self.tls.iter().flat_map(|tls| &tls.matches);
+        let tcp = self.tcp.iter().flat_map(|tcp| &tcp.matches);
+        let clients = http.map(|one| &one.source_labels);
+        let clients = clients.chain(tls.map(|one| &one.source_labels));
+        let clients = clients.chain(tcp.map(|one| &one.source_labels));
+        let clients = labels(clients.flat_map(BTreeMap::keys));
+        hosts.chain(delegates).chain(clients).collect()
+    }
+}
+
+fn delegate(to: &Delegate, namespace: &str) -> Key {
+    match to.namespace.as_str() {
+        "" => Key::new(namespace, &to.name),
+        other => Key::new(other, &to.name),
+    }
 }
 
 impl RuleSpec for DestinationRuleSpec {
@@ -91,6 +131,11 @@ impl RuleSpec for DestinationRuleSpec {
 
     fn validate(&self, found: &mut Findings) {
         DestinationRuleSpec::validate(self, found);
+    }
+
+    fn mentions(&self, _namespace: &str) -> Vec<Mention> {
+        let selector = self.workload_selector.iter();
+        labels(selector.flat_map(|selector| selector.match_labels.keys())).collect()
     }
 }
 
@@ -176,10 +221,13 @@ impl Rule<VirtualServiceSpec> {
 
     /// The VirtualService that a rule of this one delegates to.
     pub fn delegate(&self, to: &Delegate) -> Key {
-        match to.namespace.as_str() {
-            "" => Key::new(&self.meta.key.namespace, &to.name),
-            namespace => Key::new(namespace, &to.name),
-        }
+        delegate(to, &self.meta.key.namespace)
+    }
+
+    /// All that it delegates to.
+    pub(super) fn delegates(&self) -> impl Iterator<Item = Key> {
+        let named = self.spec.http.iter().filter_map(|http| http.delegate.as_ref());
+        named.map(|to| self.delegate(to))
     }
 }
 
@@ -188,6 +236,7 @@ impl Rule<VirtualServiceSpec> {
 pub(super) struct Rules<S> {
     objects: BTreeMap<Key, Rule<S>>,
     by_host: BTreeMap<String, BTreeSet<Key>>,
+    by_mention: BTreeMap<Mention, BTreeSet<Key>>,
 }
 
 impl<S> Default for Rules<S> {
@@ -195,6 +244,7 @@ impl<S> Default for Rules<S> {
         Self {
             objects: BTreeMap::new(),
             by_host: BTreeMap::new(),
+            by_mention: BTreeMap::new(),
         }
     }
 }
@@ -210,6 +260,9 @@ impl<S: RuleSpec> Rules<S> {
         for host in &rule.hosts {
             self.by_host.entry(host.clone()).or_default().insert(key.clone());
         }
+        for mention in rule.spec.mentions(&key.namespace) {
+            self.by_mention.entry(mention).or_default().insert(key.clone());
+        }
         touched.extend(rule.hosts.iter().cloned());
         self.objects.insert(key, rule);
         touched
@@ -221,12 +274,10 @@ impl<S: RuleSpec> Rules<S> {
             return BTreeSet::new();
         };
         for host in &rule.hosts {
-            if let Some(keys) = self.by_host.get_mut(host) {
-                keys.remove(key);
-                if keys.is_empty() {
-                    self.by_host.remove(host);
-                }
-            }
+            forget(&mut self.by_host, host, key);
+        }
+        for mention in rule.spec.mentions(&key.namespace) {
+            forget(&mut self.by_mention, &mention, key);
         }
         rule.hosts.into_iter().collect()
     }
@@ -255,6 +306,40 @@ impl<S: RuleSpec> Rules<S> {
         rules
     }
 
+    /// Those that mention it.
+    pub(super) fn mentioning<'a>(&'a self, mention: &Mention) -> impl Iterator<Item = &'a Key> + use<'a, S> {
+        self.by_mention.get(mention).into_iter().flatten()
+    }
+
+    pub(super) fn is_mentioned(&self, mention: &Mention) -> bool {
+        self.by_mention.contains_key(mention)
+    }
+
+    /// Those that lead to a host, or to one that a wildcard means.
+    pub(super) fn leading_to(&self, host: &str) -> impl Iterator<Item = &Key> {
+        let from = Mention::Host(host.to_owned());
+        let own = self.mentioning(&from).collect::<Vec<_>>();
+        let all = host::is_wildcard(host).then(|| self.by_mention.range(Mention::Host(String::new())..));
+        let below = all
+            .into_iter()
+            .flatten()
+            .map_while(|(mention, keys)| match mention {
+                Mention::Host(name) => Some((name, keys)),
+                _ => None,
+            })
+            .filter(move |(name, _)| host::matches(host, name));
+        own.into_iter().chain(below.flat_map(|(_, keys)| keys))
+    }
+
+    /// Those that are for hosts which a wildcard means.
+    pub(super) fn below<'a>(&'a self, pattern: &'a str) -> impl Iterator<Item = &'a Key> {
+        let below = self
+            .by_host
+            .iter()
+            .filter(|(host, _)| host::matches(pattern, host));
+        below.flat_map(|(_, keys)| keys)
+    }
+
     /// The rules for a host: its own name before wildcards, longer wildcards before shorter ones, of the same host the
     /// oldest first (then by name and namespace, as Istio does).
     pub(super) fn for_host<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Rule<S>> {
@@ -278,13 +363,17 @@ impl<S: RuleSpec> Rules<S> {
 impl Rules<VirtualServiceSpec> {
     /// The hosts of those that delegate to this one.
     pub(super) fn delegating_to(&self, key: &Key) -> BTreeSet<String> {
-        let delegates = |rule: &&Rule<VirtualServiceSpec>| {
-            let mut named = rule.spec.http.iter().filter_map(|http| http.delegate.as_ref());
-            named.any(|named| rule.delegate(named) == *key)
-        };
-        self.all()
-            .filter(delegates)
-            .flat_map(|rule| rule.hosts.clone())
-            .collect()
+        let roots = self.mentioning(&Mention::Delegate(key.clone()));
+        let roots = roots.filter_map(|root| self.get(root));
+        roots.flat_map(|root| root.hosts.iter().cloned()).collect()
+    }
+}
+
+fn forget<T: Ord>(index: &mut BTreeMap<T, BTreeSet<Key>>, entry: &T, rule: &Key) {
+    if let Some(rules) = index.get_mut(entry) {
+        rules.remove(rule);
+        if rules.is_empty() {
+            index.remove(entry);
+        }
     }
 }

@@ -220,7 +220,6 @@ impl Services {
         change.named |= is_outside(service);
         change.endpoints.insert(host.clone());
         change.hosts.insert(host);
-        change.rules = true;
         for slice in self.slices(&service.key) {
             // Its declared protocols are also how its pods treat what arrives.
             let endpoints = slice.endpoints.iter();

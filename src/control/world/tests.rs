@@ -254,6 +254,49 @@ fn who_routes_to_an_alias_or_below_a_wildcard_is_touched() {
 }
 
 #[test]
+fn what_an_event_touches_does_not_depend_on_the_size_of_the_world() {
+    let touched = |services: usize| {
+        let mut world = World::default();
+        let address = |number| format!("10.0.{}.{}", number / 250, 1 + number % 250);
+        let route = |from, to| {
+            let spec = format!("{{hosts: [s{from}], http: [{{route: [{{destination: {{host: s{to}}}}}]}}]}}");
+            named("VirtualService", &format!("s{from}"), &spec)
+        };
+        let policy = |number| {
+            named(
+                "DestinationRule",
+                &format!("s{number}"),
+                &format!("{{host: s{number}}}"),
+            )
+        };
+        for number in 0..services {
+            let text = service(&format!("s{number}"), &address(number), "http")
+                + &slice(&format!("s{number}"), &[&format!("p{number}")])
+                + &route(number, (number + 1) % services)
+                + &policy(number);
+            for object in objects(&text) {
+                world.apply(Event::Apply(object));
+            }
+        }
+        let events = slice("s7", &["q"]) + &route(7, 9) + &policy(7).replace("host: s7", "host: s8");
+        let events = objects(&(events + &service("s7", &address(7), "tcp") + &pod("q", "v1")));
+        let mut touched = Vec::new();
+        for object in events {
+            let change = world.apply(Event::Apply(object));
+            touched.push((render(&change), world.rules_touched(&change).len()));
+        }
+        touched
+    };
+    let small = touched(20);
+    assert_eq!(
+        small.iter().map(|(_, rules)| *rules).collect::<Vec<_>>(),
+        [1, 5, 7, 4, 0],
+        "{small:#?}"
+    );
+    assert_eq!(touched(200), small);
+}
+
+#[test]
 fn the_world_is_synced_when_every_kind_is_listed() {
     let mut world = World::default();
     for kind in Kind::ALL {
@@ -319,7 +362,7 @@ fn everything_can_be_taken_out_again() {
     for kind in Kind::ALL {
         empty.apply(Event::Replace(kind, Vec::new()));
     }
-    empty.events = world.events();
+    (empty.events, empty.revision) = (world.events(), world.revision());
     assert_eq!(
         format!("{world:?}"),
         format!("{empty:?}"),

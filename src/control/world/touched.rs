@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{ALIASES, Change, Key, World, host};
+use super::{ALIASES, Change, Endpoint, Key, Kind, Rule, World, host};
 
 impl World {
     /// The services whose subsets are chosen by this pod's labels.
@@ -14,22 +14,30 @@ impl World {
     }
 
     /// Where a node is, is where the endpoints on it are, and the clients.
-    pub(super) fn touch_node(&self, node: &str, change: &mut Change) {
+    pub(super) fn touch_nodes(&self, nodes: &BTreeSet<String>, change: &mut Change) {
+        if nodes.is_empty() {
+            return;
+        }
+        let is_on_them =
+            |endpoint: &&Endpoint| endpoint.node.as_ref().is_some_and(|node| nodes.contains(node));
         for slice in self.services.all_slices() {
-            let mut on_it = slice
-                .endpoints
-                .iter()
-                .filter(|endpoint| endpoint.node.as_deref() == Some(node))
-                .peekable();
-            if on_it.peek().is_some() {
+            let mut on_them = slice.endpoints.iter().filter(is_on_them).peekable();
+            if on_them.peek().is_some() {
                 change
                     .endpoints
                     .insert(host::of(&slice.service, &self.cluster_domain));
             }
             change
                 .pods
-                .extend(on_it.filter_map(|endpoint| endpoint.pod.clone()));
+                .extend(on_them.filter_map(|endpoint| endpoint.pod.clone()));
         }
+    }
+
+    /// A VirtualService that is about to be another, or none, and with it what it delegates to.
+    pub(super) fn touch_virtual_service(&self, key: &Key, change: &mut Change) {
+        let old = self.virtual_services.get(key);
+        let keys = old.into_iter().flat_map(Rule::delegates).chain([key.clone()]);
+        change.rules.extend(keys.map(|key| (Kind::VirtualService, key)));
     }
 
     /// The hosts of DestinationRules: the labels by which these prefer endpoints are published with the endpoints.
@@ -63,24 +71,29 @@ impl World {
                 change.hosts.insert(pattern);
             }
         }
-        change.rules = true;
     }
 
-    /// Whether a change of hosts is one of this, which may be below a wildcard, or an alias.
-    pub(super) fn concerns(&self, change: &Change, host: &str) -> bool {
-        let mut host = host;
+    /// Hosts that were touched, and the ExternalName services that are aliases of them.
+    pub(super) fn with_aliases(&self, hosts: &BTreeSet<String>) -> BTreeSet<String> {
+        let mut names = hosts.clone();
+        let aliases = self
+            .services
+            .outside()
+            .filter_map(|service| Some((self.host_of(service), service.external_name.as_deref()?)));
+        let aliases: Vec<_> = aliases.collect();
         for _ in 0..ALIASES {
-            let wildcards = || change.hosts.range("*".to_owned().."+".to_owned());
-            if change.hosts.contains(host) || wildcards().any(|pattern| host::matches(pattern, host)) {
-                return true;
+            let is_touched = |name: &str| {
+                let mut wildcards = names.range("*".to_owned().."+".to_owned());
+                names.contains(name) || wildcards.any(|pattern| host::matches(pattern, name))
+            };
+            let more = aliases.iter().filter(|(_, name)| is_touched(name));
+            let more: BTreeSet<_> = more.map(|(own, _)| own.clone()).collect();
+            if more.is_subset(&names) {
+                break;
             }
-            let own = host::service(host, &self.cluster_domain).and_then(|key| self.services.get(&key));
-            match own.and_then(|service| service.external_name.as_deref()) {
-                Some(name) => host = name,
-                None => return false,
-            }
+            names.extend(more);
         }
-        false
+        names
     }
 
     /// A route depends on the services that it leads to and on their subsets, so what leads to a touched host is touched too.
@@ -88,15 +101,15 @@ impl World {
         if change.hosts.is_empty() {
             return;
         }
-        let mut reached = BTreeSet::new();
-        for rule in self.virtual_services.all() {
-            let mut destinations = rule.spec.destinations();
-            if destinations.any(|to| self.concerns(change, &to.host)) {
-                reached.extend(self.routed_by(rule));
-            }
-        }
-        if !reached.is_empty() {
-            self.touch_hosts(reached, change);
-        }
+        let names = self.with_aliases(&change.hosts);
+        let leading: BTreeSet<_> = names
+            .iter()
+            .flat_map(|name| self.virtual_services.leading_to(name))
+            .collect();
+        let leading = leading
+            .into_iter()
+            .filter_map(|key| self.virtual_services.get(key));
+        let reached = leading.flat_map(|rule| self.routed_by(rule)).collect();
+        self.touch_hosts(reached, change);
     }
 }

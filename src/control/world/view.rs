@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::rule::{Rule, RuleSpec};
+use super::rule::{Mention, Rule, RuleSpec};
 use super::{Service, World, host};
 use crate::api::{Findings, OutboundMode, SidecarSpec, WorkloadSelector};
 
@@ -16,6 +16,12 @@ impl RuleSpec for SidecarSpec {
 
     fn export_to(&self) -> &[String] {
         &[]
+    }
+
+    fn mentions(&self, _namespace: &str) -> Vec<Mention> {
+        let selector = self.workload_selector.iter();
+        let labels = selector.flat_map(|selector| selector.labels.keys());
+        labels.cloned().map(Mention::Label).collect()
     }
 
     fn validate(&self, found: &mut Findings) {
