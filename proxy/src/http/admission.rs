@@ -28,7 +28,7 @@ pub(super) struct Refused {
 
 /// Refuses what cannot be routed with certainty; otherwise says what the target and Host together mean in one way:
 /// in HTTP/1 by Host alone, in HTTP/2 by the authority alone. The target's authority wins (RFC 9112, section 3.2.2;
-/// RFC 9113, section 8.3.1).
+/// RFC 9113, section 8.3.1). The target's scheme is kept beside it, for the rules that ask for it.
 pub(super) fn admit(request: &mut Parts) -> Result<(), Refused> {
     // hyper holds HTTP/1 to this itself.
     if request.headers.len() > MAX_HEADER_COUNT {
@@ -83,6 +83,9 @@ pub(super) fn admit(request: &mut Parts) -> Result<(), Refused> {
         };
         request.headers.insert(HOST, host);
         if !tunnel {
+            if let Some(scheme) = request.uri.scheme().cloned() {
+                request.extensions.insert(scheme);
+            }
             let path = request.uri.path_and_query().cloned();
             request.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
         }

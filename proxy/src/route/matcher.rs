@@ -6,6 +6,7 @@ use std::fmt;
 use http::HeaderName;
 use http::header::HOST;
 use http::request::Parts;
+use http::uri::Scheme;
 
 use super::condition::Condition;
 use super::path::canonical;
@@ -47,7 +48,6 @@ pub(super) struct Asked<'a> {
     /// In its canonical form, without the query.
     pub(super) path: Cow<'a, str>,
     pub(super) authority: &'a [u8],
-    /// What a connection without TLS has, unless the request says otherwise.
     pub(super) scheme: &'a str,
 }
 
@@ -56,7 +56,7 @@ impl<'a> Asked<'a> {
         Self {
             path: canonical(request.uri.path()),
             authority: authority(request),
-            scheme: request.uri.scheme_str().unwrap_or("http"),
+            scheme: scheme(request),
             request,
         }
     }
@@ -72,6 +72,13 @@ pub(crate) fn authority(request: &Parts) -> &[u8] {
             .map(|host| host.as_bytes())
             .unwrap_or_default(),
     }
+}
+
+/// The scheme that the client wrote, or that of a connection without TLS. Of HTTP/1's absolute form it is what `admission` has
+/// kept beside the target.
+pub(super) fn scheme(request: &Parts) -> &str {
+    let kept = || request.extensions.get::<Scheme>().map(Scheme::as_str);
+    request.uri.scheme_str().or_else(kept).unwrap_or("http")
 }
 
 impl Match {

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use http::request::Parts;
 
-use super::matcher::authority;
+use super::matcher::{authority, scheme};
 use super::rewrite::covered;
 use super::{Invalid, Match};
 use crate::protocol::mesh::{self, DerivePort};
@@ -44,11 +44,10 @@ impl Redirect {
 
     /// The new location, in absolute form as Envoy gives it. A query stays, unless the rule has its own.
     pub(crate) fn location(&self, request: &Parts, by: Option<&Match>) -> String {
-        let asked = request.uri.scheme_str().unwrap_or("http");
-        let scheme = if self.scheme.is_empty() {
-            asked
-        } else {
-            &self.scheme
+        let asked = scheme(request);
+        let scheme = match self.scheme.as_str() {
+            "" => asked,
+            other => other,
         };
         let written = String::from_utf8_lossy(authority(request));
         let (host, port) = split(if self.authority.is_empty() {
