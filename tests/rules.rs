@@ -1,9 +1,11 @@
-//! What VirtualServices mean: the tables of testdata/rules, through the compiler and the proxy's own matcher.
+//! What VirtualServices mean: the tables of testdata/rules, through the compiler and the proxy's own matcher, and once more
+//! through a whole mesh on loopback.
 //! `testdata/rules/README.md` says how a table is read.
 
 mod case;
 mod outcome;
 mod request;
+mod simulator;
 mod validation;
 
 use std::collections::BTreeSet;
@@ -53,9 +55,20 @@ fn table(name: &str) {
     assert!(rows > 0, "{name} has no rows");
 }
 
+/// Each with what of it the simulator does not look for.
 macro_rules! tables {
-    ($($test:ident $file:literal)*) => {
+    ($($test:ident $file:literal [$($unseen:ident $count:literal),*])*) => {
         $(#[test] fn $test() { table($file); })*
+
+        mod on_loopback {
+            use crate::rules::simulator::{self, Unseen};
+
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                let unseen: &[(Unseen, usize)] = &[$((Unseen::$unseen, $count)),*];
+                simulator::table($file, unseen).await;
+            })*
+        }
 
         #[test]
         fn no_table_is_forgotten() {
@@ -69,16 +82,16 @@ macro_rules! tables {
 }
 
 tables! {
-    conditions "conditions.yaml"
-    clients "clients.yaml"
-    destinations "destinations.yaml"
-    actions "actions.yaml"
-    answers "answers.yaml"
-    precedence "precedence.yaml"
-    delegates "delegates.yaml"
-    tcp_and_tls "tcp-tls.yaml"
-    entries "entries.yaml"
-    mistakes "mistakes.yaml"
+    conditions "conditions.yaml" []
+    clients "clients.yaml" []
+    destinations "destinations.yaml" []
+    actions "actions.yaml" [Rare 4, Long 1, Unreachable 1, Backoff 1]
+    answers "answers.yaml" []
+    precedence "precedence.yaml" []
+    delegates "delegates.yaml" [Rare 4, Unreachable 1]
+    tcp_and_tls "tcp-tls.yaml" []
+    entries "entries.yaml" []
+    mistakes "mistakes.yaml" []
 }
 
 #[test]

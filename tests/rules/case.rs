@@ -15,12 +15,14 @@ pub(super) struct Case {
     pub(super) problems: BTreeSet<String>,
     /// Kinds and names, for which problems are compared.
     pub(super) objects: Vec<String>,
-    manifests: Vec<Value>,
+    pub(super) manifests: Vec<Value>,
 }
 
 pub(super) struct Row {
     pub(super) asked: String,
     pub(super) expected: String,
+    /// What comes of it on the wire, where the outcome does not say: the target that the pod gets, or the Location.
+    pub(super) seen: Option<String>,
 }
 
 impl Case {
@@ -51,9 +53,14 @@ impl Case {
                             .split_once(" -> ")
                             .or(line.strip_suffix(" ->").map(|left| (left, "")));
                         let (asked, expected) = row.unwrap_or_else(|| panic!("{line}: no arrow"));
+                        let (expected, seen) = match expected.split_once(" => ") {
+                            Some((expected, seen)) => (expected, Some(words(seen))),
+                            None => (expected, None),
+                        };
                         Row {
                             asked: words(asked),
                             expected: words(expected),
+                            seen,
                         }
                     });
                     case.rows = rows.collect();
