@@ -204,6 +204,24 @@ fn what_would_be_refused_fails() {
                 ],
             ),
             (
+                "--from web-1 --to https://secure:443/",
+                0,
+                &[
+                    "is delivered by VirtualService default/secure tls[1]",
+                    "100% secure.default.svc.cluster.local:443, LEAST_REQUEST",
+                    "VirtualService default/secure tls[0]: sniHosts one.example.com, *.two.example.com: the server name is \"secure\"",
+                ],
+            ),
+            (
+                "--from web-1 --to tcp://secure:443",
+                0,
+                &[
+                    "is delivered by no rule, to every endpoint",
+                    "VirtualService default/secure tls[0]: sniHosts one.example.com, *.two.example.com: there is no server name",
+                    "VirtualService default/secure tls[1]: sniHosts secure: there is no server name",
+                ],
+            ),
+            (
                 "--from web-1 --to https://reviews:9080/",
                 1,
                 &["is not understood: port 9080 is declared as HTTP"],

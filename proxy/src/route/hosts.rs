@@ -80,6 +80,15 @@ impl TlsRoute {
         routes.iter().find(|route| route.means(name))
     }
 
+    /// Why a connection is not meant, `name` being the one that it asks for if it is TLS and asks for one; `None` if it is.
+    pub fn unmet(&self, name: Option<&str>) -> Option<String> {
+        let found = match name {
+            Some(name) => format!("the server name is {name:?}"),
+            None => "there is no server name".to_owned(),
+        };
+        (!self.means(name)).then(|| format!("sniHosts {}: {found}", self.sni_hosts.join(", ")))
+    }
+
     fn means(&self, name: Option<&str>) -> bool {
         let one = |pattern: &String| match (pattern.strip_prefix('*'), name) {
             (Some(""), name) => name.is_some(),

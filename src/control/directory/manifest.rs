@@ -6,6 +6,7 @@ use kube::api::ObjectMeta;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_saphyr::Spanned;
 
 use crate::api::{
     self, DestinationRuleSpec, InvalidField, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec,
@@ -52,7 +53,7 @@ struct Bare {
     metadata: ObjectMeta,
 }
 
-/// Reads texts by the names of their files. Documents without contents are left out.
+/// Reads texts by the names of their files. Documents without contents are left out, and a List is what is in it.
 ///
 /// # Errors
 /// Every document that is not YAML or not an object.
@@ -67,17 +68,7 @@ pub fn documents(files: &[(String, String)]) -> Result<Vec<Document>, Vec<Fault>
             };
             match yaml::<Value>(&text) {
                 Ok(Value::Null) => {}
-                Ok(mut value @ Value::Object(_)) => {
-                    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-                        metadata.entry("namespace").or_insert_with(|| "default".into());
-                    }
-                    read.push(Document {
-                        file: file.clone(),
-                        line,
-                        value,
-                        text,
-                    });
-                }
+                Ok(value @ Value::Object(_)) => unpack(file, line, (value, text), ("", ""), &mut read),
                 Ok(_) => faults.push(fault(
                     line,
                     "is not an object with apiVersion and kind".to_owned(),
@@ -98,6 +89,55 @@ pub fn documents(files: &[(String, String)]) -> Result<Vec<Document>, Vec<Fault>
         }
     }
     if faults.is_empty() { Ok(read) } else { Err(faults) }
+}
+
+/// The object that a document is, or those in it if it is a List, or a List of Lists, as `kubectl apply` takes them.
+fn unpack(
+    file: &str,
+    line: u64,
+    (mut value, text): (Value, String),
+    implied: (&str, &str),
+    read: &mut Vec<Document>,
+) {
+    let word = |field: &str, implied: &str| value[field].as_str().unwrap_or(implied).to_owned();
+    let (version, kind) = (word("apiVersion", implied.0), word("kind", implied.1));
+    if let Some((items, of)) = api::items(&value, (&version, &kind)) {
+        let mut lines = lines_of_items(&text).into_iter();
+        for item in items {
+            // Of an item in an item no line is known but that of the outer one.
+            let line = line + lines.next().unwrap_or(0);
+            // One line of JSON, so that nothing is looked for further down.
+            unpack(file, line, (item.clone(), item.to_string()), of, read);
+        }
+        return;
+    }
+    for (field, implied) in [("apiVersion", implied.0), ("kind", implied.1)] {
+        if !implied.is_empty()
+            && let Some(object) = value.as_object_mut()
+        {
+            object.entry(field).or_insert_with(|| implied.into());
+        }
+    }
+    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.entry("namespace").or_insert_with(|| "default".into());
+    }
+    read.push(Document {
+        file: file.to_owned(),
+        line,
+        value,
+        text,
+    });
+}
+
+/// How many lines are before each item of a List.
+fn lines_of_items(text: &str) -> Vec<u64> {
+    #[derive(Deserialize)]
+    struct List {
+        items: Vec<Spanned<Value>>,
+    }
+    let list = yaml::<List>(text).map(|list| list.items).unwrap_or_default();
+    let line = |item: &Spanned<Value>| item.referenced.line().saturating_sub(1);
+    list.iter().map(line).collect()
 }
 
 /// The documents of a file with the number of their first lines, as `kubectl` separates them.
@@ -223,7 +263,7 @@ mod tests {
 
     #[test]
     fn documents_are_read_and_faults_are_named() {
-        let rows: [(&str, Result<&[&str], &str>); 9] = [
+        let rows: [(&str, Result<&[&str], &str>); 13] = [
             ("# nothing\n---\n", Ok(&[])),
             (
                 "kind: Service\napiVersion: v1\nmetadata: {name: a}\n---\nkind: Pod\napiVersion: v1\nmetadata: {name: p, namespace: n}\n",
@@ -256,6 +296,22 @@ mod tests {
                 Err("rules.yaml:1: is not an object with apiVersion and kind"),
             ),
             ("kind: Pod\n---\na: b\nc: [\n", Err("rules.yaml:")),
+            (
+                "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Service, metadata: {name: a}}\n- apiVersion: v1\n  kind: List\n  items:\n  - {apiVersion: v1, kind: Pod, metadata: {name: p, namespace: n}}\n",
+                Ok(&["Service default/a", "Pod n/p"]),
+            ),
+            (
+                "kind: VirtualServiceList\napiVersion: networking.istio.io/v1\nmetadata: {resourceVersion: ''}\nitems:\n- {metadata: {name: a}, spec: {hosts: [a]}}\n",
+                Ok(&["VirtualService default/a"]),
+            ),
+            (
+                "---\napiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod, metadata: {name: p}}\n- apiVersion: v1\n  kind: Service\n  metadata: {}\n",
+                Err("rules.yaml:6: Service default/? metadata.name: is missing"),
+            ),
+            (
+                "apiVersion: v1\nkind: List\nitems: [1]\n",
+                Err("rules.yaml:3: ? ?/? apiVersion: is missing"),
+            ),
         ];
         for (text, expected) in rows {
             match (check(text), expected) {

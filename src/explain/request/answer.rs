@@ -153,11 +153,16 @@ impl Explained {
             (_, Protocol::Tcp | Protocol::Unspecified) => {
                 let notes = notes(false);
                 self.passed_over(notes.passed_over);
-                let found = (scheme == Scheme::Tls)
-                    .then(|| TlsRoute::find(&ready.tls, Some(&request.url.host)))
-                    .flatten();
+                let name = (scheme == Scheme::Tls).then_some(request.url.host.as_str());
+                let found = name.and_then(|name| TlsRoute::find(&ready.tls, Some(name)));
                 let route =
                     found.and_then(|found| ready.tls.iter().position(|route| std::ptr::eq(route, found)));
+                for earlier in ready.tls.iter().take(route.unwrap_or(ready.tls.len())) {
+                    self.passed_over.extend(earlier.unmet(name).map(|why| Passed {
+                        rule: earlier.name.clone(),
+                        why,
+                    }));
+                }
                 let (rule, backends) = match route.and_then(|index| published.tls_routes.get(index)) {
                     Some(route) => (route.name.clone(), &route.backends),
                     None => (

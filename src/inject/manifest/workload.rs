@@ -4,6 +4,7 @@
 use json_patch::{AddOperation, PatchOperation, RemoveOperation, jsonptr::PointerBuf};
 use serde_json::Value;
 
+use crate::api;
 use crate::inject::Refusal;
 use crate::inject::pod::malformed;
 
@@ -85,15 +86,13 @@ pub(super) fn find(document: &Value) -> Vec<Workload> {
 fn search(object: &Value, at: String, implied: (&str, &str), found: &mut Vec<Workload>) {
     let version = object["apiVersion"].as_str().unwrap_or(implied.0);
     let kind = object["kind"].as_str().unwrap_or(implied.1);
-    let items = object["items"].as_array();
-    match (kind.strip_suffix("List"), items) {
-        (Some(of), Some(items)) => {
-            let implied = if of.is_empty() { ("", "") } else { (version, of) };
+    match api::items(object, (version, kind)) {
+        Some((items, implied)) => {
             for (index, item) in items.iter().enumerate() {
                 search(item, format!("{at}/items/{index}"), implied, found);
             }
         }
-        _ => found.extend(Workload::of(object, at, version, kind)),
+        None => found.extend(Workload::of(object, at, version, kind)),
     }
 }
 
