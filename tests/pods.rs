@@ -3,9 +3,9 @@
 mod difference;
 mod kubernetes;
 mod manifests;
-mod properties;
+pub(crate) mod properties;
 mod started;
-mod strategy;
+pub(crate) mod strategy;
 mod text;
 
 use std::collections::BTreeMap;

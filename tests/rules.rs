@@ -4,8 +4,10 @@
 
 mod case;
 mod outcome;
+mod properties;
 mod request;
 mod simulator;
+mod strategy;
 mod validation;
 
 use std::collections::BTreeSet;

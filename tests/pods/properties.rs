@@ -17,7 +17,7 @@ const PROBES: [&str; 4] = ["livenessProbe", "readinessProbe", "startupProbe", "l
 
 /// As proptest's own, but fewer pods unless more are asked for, and the same each time: a failure is somebody's change and
 /// not bad luck.
-pub(super) fn config() -> ProptestConfig {
+pub(crate) fn config() -> ProptestConfig {
     let config = ProptestConfig::default();
     let asked = std::env::var_os("PROPTEST_CASES").is_some();
     let rng_seed = match config.rng_seed {

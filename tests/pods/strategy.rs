@@ -4,7 +4,7 @@
 mod annotations;
 mod container;
 mod handler;
-mod object;
+pub(crate) mod object;
 mod settings;
 
 use proptest::collection::vec;

@@ -7,10 +7,10 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Number, Value};
 
-type Field = BoxedStrategy<Option<(&'static str, Value)>>;
+pub(crate) type Field = BoxedStrategy<Option<(&'static str, Value)>>;
 
 /// An object with some of these fields, in any order; sometimes with one that Kubernetes does not know.
-pub(super) fn object(fields: Vec<Field>) -> BoxedStrategy<Value> {
+pub(crate) fn object(fields: Vec<Field>) -> BoxedStrategy<Value> {
     fields
         .prop_shuffle()
         .prop_map(|fields| {
@@ -22,7 +22,7 @@ pub(super) fn object(fields: Vec<Field>) -> BoxedStrategy<Value> {
 }
 
 /// A map of strings, in which Kubernetes takes no null: labels or annotations.
-pub(super) fn strings(fields: Vec<Field>) -> BoxedStrategy<Value> {
+pub(crate) fn strings(fields: Vec<Field>) -> BoxedStrategy<Value> {
     let map = object(fields);
     map.prop_map(|mut map| {
         map.as_object_mut()
@@ -34,22 +34,27 @@ pub(super) fn strings(fields: Vec<Field>) -> BoxedStrategy<Value> {
 }
 
 /// A field that is always there.
-pub(super) fn required(name: &'static str, value: impl Strategy<Value = Value> + 'static) -> Field {
+pub(crate) fn required(name: &'static str, value: impl Strategy<Value = Value> + 'static) -> Field {
     value.prop_map(move |value| Some((name, value))).boxed()
 }
 
 /// A field that is there in nine of ten objects, and sometimes null, which is how Kubernetes says that it is not.
-pub(super) fn often(name: &'static str, value: impl Strategy<Value = Value> + 'static) -> Field {
+pub(crate) fn often(name: &'static str, value: impl Strategy<Value = Value> + 'static) -> Field {
     field(name, value, 0.9)
 }
 
 /// A field that half of the objects have.
-pub(super) fn optional(name: &'static str, value: impl Strategy<Value = Value> + 'static) -> Field {
+pub(crate) fn optional(name: &'static str, value: impl Strategy<Value = Value> + 'static) -> Field {
     field(name, value, 0.5)
 }
 
+/// A field that a quarter of the objects have.
+pub(crate) fn sometimes(name: &'static str, value: impl Strategy<Value = Value> + 'static) -> Field {
+    field(name, value, 0.25)
+}
+
 /// A field that few objects have.
-pub(super) fn rarely(name: &'static str, value: impl Strategy<Value = Value> + 'static) -> Field {
+pub(crate) fn rarely(name: &'static str, value: impl Strategy<Value = Value> + 'static) -> Field {
     field(name, value, 0.07)
 }
 
@@ -59,12 +64,12 @@ fn field(name: &'static str, value: impl Strategy<Value = Value> + 'static, prob
 }
 
 /// One of these strings.
-pub(super) fn one_of<const N: usize>(values: [&'static str; N]) -> BoxedStrategy<Value> {
+pub(crate) fn one_of<const N: usize>(values: [&'static str; N]) -> BoxedStrategy<Value> {
     select(values.to_vec()).prop_map(Value::from).boxed()
 }
 
 /// True or false.
-pub(super) fn flag() -> BoxedStrategy<Value> {
+pub(crate) fn flag() -> BoxedStrategy<Value> {
     any::<bool>().prop_map(Value::Bool).boxed()
 }
 
