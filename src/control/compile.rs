@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use outrigger_proxy::protocol::mesh;
 
 pub use considered::{Notes, PassedOver, considered};
-pub use endpoints::{endpoints, endpoints_for, host_of_endpoints};
+pub use endpoints::{endpoints, endpoints_for, endpoints_of, host_of_endpoints, service_of_endpoints};
 pub use problems::{Problem, Severity, problems, problems_of};
 pub use workload::workload;
 

@@ -252,7 +252,8 @@ impl World {
         self.revision
     }
 
-    /// Those of a client's labels that any rule asks for. Clients of a namespace that are alike in these are told the same.
+    /// Those of a client's labels that any rule asks for with the value that they have. Clients of a namespace that are alike
+    /// in these are told the same.
     pub fn labels_asked_for(&self, labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let asked_for = |label: &Mention| {
             self.virtual_services.is_mentioned(label)
@@ -260,7 +261,7 @@ impl World {
                 || self.sidecars.is_mentioned(label)
         };
         let mut labels = labels.clone();
-        labels.retain(|label, _| asked_for(&Mention::Label(label.clone())));
+        labels.retain(|label, value| asked_for(&Mention::Label(label.clone(), value.clone())));
         labels
     }
 }

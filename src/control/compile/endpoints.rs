@@ -17,8 +17,17 @@ pub fn endpoints(world: &World, name: &str) -> Option<mesh::Endpoints> {
 
 /// The same as clients of a namespace see it: two namespaces may have ServiceEntries of their own for one host.
 pub fn endpoints_for(world: &World, namespace: &str, name: &str) -> Option<mesh::Endpoints> {
-    let parsed = parse(name)?;
-    of(world, world.service_for(parsed.0, namespace)?, parsed)
+    endpoints_of(world, service_of_endpoints(world, namespace, name)?, name)
+}
+
+/// The service whose endpoints clients of a namespace mean by that resource name.
+pub fn service_of_endpoints<'a>(world: &'a World, namespace: &str, name: &str) -> Option<&'a Service> {
+    world.service_for(parse(name)?.0, namespace)
+}
+
+/// The endpoints of that resource name, once it is known which service it means.
+pub fn endpoints_of(world: &World, service: &Service, name: &str) -> Option<mesh::Endpoints> {
+    of(world, service, parse(name)?)
 }
 
 fn of(world: &World, service: &Service, (host, port, labels): Parsed<'_>) -> Option<mesh::Endpoints> {

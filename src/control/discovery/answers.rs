@@ -75,10 +75,15 @@ impl Answers {
         })
     }
 
-    /// Endpoints, which are the same for a whole namespace.
-    pub(super) fn endpoints(&self, world: &World, client: &Arc<Client>, name: &str) -> Option<Arc<Encoded>> {
-        self.answer(world, (ENDPOINTS, client, name), || {
-            let endpoints = compile::endpoints_for(world, &client.namespace, name)?;
+    /// Endpoints, which are the same for all that mean the same service by the name.
+    pub(super) fn endpoints(&self, world: &World, namespace: &str, name: &str) -> Option<Arc<Encoded>> {
+        let service = compile::service_of_endpoints(world, namespace, name)?;
+        let client = Arc::new(Client {
+            namespace: service.key.namespace.clone(),
+            ..Default::default()
+        });
+        self.answer(world, (ENDPOINTS, &client, name), || {
+            let endpoints = compile::endpoints_of(world, service, name)?;
             Some(Encoded::new(&endpoints, Vec::new()))
         })
     }

@@ -176,10 +176,6 @@ impl Stream {
         };
         let world = self.reader.world.borrow();
         let client = told_alike(&world, &self.client);
-        let namespace = Arc::new(Client {
-            namespace: client.namespace.clone(),
-            ..Default::default()
-        });
         let mut size = 0;
         while size < FULL
             && let Some(name) = self.interest.next_due(type_url)
@@ -187,7 +183,7 @@ impl Stream {
             let answer = match type_url {
                 WORKLOAD => self.workload(&world, &name),
                 SERVICE => self.answers.service(&world, &client, &name),
-                ENDPOINTS => self.answers.endpoints(&world, &namespace, &name),
+                ENDPOINTS => self.answers.endpoints(&world, &client.namespace, &name),
                 // A proxy newer than this: there is nothing of what it asks for here.
                 _ => None,
             };

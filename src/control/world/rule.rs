@@ -68,12 +68,15 @@ pub enum Mention {
     Delegate(Key),
     /// The full name of a service that it leads to.
     Host(String),
-    /// The name of a label by which it chooses clients.
-    Label(String),
+    /// A label and the value of it by which it chooses clients.
+    Label(String, String),
 }
 
-fn labels<'a>(names: impl Iterator<Item = &'a String>) -> impl Iterator<Item = Mention> {
-    names.cloned().map(Mention::Label)
+pub(super) fn labels<'a>(
+    selectors: impl Iterator<Item = &'a BTreeMap<String, String>>,
+) -> impl Iterator<Item = Mention> {
+    let labels = selectors.flatten();
+    labels.map(|(label, value)| Mention::Label(label.clone(), value.clone()))
 }
 
 impl RuleSpec for VirtualServiceSpec {
@@ -106,8 +109,7 @@ impl RuleSpec for VirtualServiceSpec {
         let clients = http.map(|one| &one.source_labels);
         let clients = clients.chain(tls.map(|one| &one.source_labels));
         let clients = clients.chain(tcp.map(|one| &one.source_labels));
-        let clients = labels(clients.flat_map(BTreeMap::keys));
-        hosts.chain(delegates).chain(clients).collect()
+        hosts.chain(delegates).chain(labels(clients)).collect()
     }
 }
 
@@ -135,7 +137,7 @@ impl RuleSpec for DestinationRuleSpec {
 
     fn mentions(&self, _namespace: &str) -> Vec<Mention> {
         let selector = self.workload_selector.iter();
-        labels(selector.flat_map(|selector| selector.match_labels.keys())).collect()
+        labels(selector.map(|selector| &selector.match_labels)).collect()
     }
 }
 

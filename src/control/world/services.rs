@@ -2,7 +2,9 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use super::{Change, EndpointSlice, Key, Service, ServicePort, entry, host};
 
@@ -15,11 +17,15 @@ pub(in crate::control) struct Services {
     by_host: BTreeMap<String, BTreeSet<Key>>,
     /// Those that have ranges, and the ExternalName services: few.
     outside: BTreeSet<Key>,
-    slices: HashMap<Key, EndpointSlice>,
-    slices_by_service: HashMap<Key, BTreeSet<Key>>,
-    slices_by_pod: HashMap<Key, BTreeSet<Key>>,
-    slices_by_address: HashMap<IpAddr, BTreeSet<Key>>,
+    slices: HashMap<Arc<Key>, EndpointSlice>,
+    slices_by_service: Slices<Key>,
+    slices_by_pod: Slices<Key>,
+    slices_by_address: Slices<IpAddr>,
 }
+
+/// The slices that something is in, by name. There are as many of these as pods, most of them with one slice, so that sets of
+/// names would be most of the memory.
+type Slices<T> = HashMap<T, Vec<Arc<Key>>>;
 
 /// A service and the port of it that was dialled.
 pub(in crate::control) type Dialled<'a> = (&'a Service, &'a ServicePort);
@@ -154,7 +160,7 @@ impl Services {
 
     /// Of Kubernetes' own slices.
     pub(super) fn slice_keys(&self) -> impl Iterator<Item = &Key> {
-        self.slices.keys().filter(|key| !made(key))
+        self.slices.keys().map(Arc::as_ref).filter(|key| !made(key))
     }
 
     /// The hosts of ServiceEntries, wildcards included.
@@ -255,25 +261,17 @@ impl Services {
             Some(old) => change.pods.extend(pods(old).union(&new).cloned()),
             None => change.pods.extend(new.iter().cloned()),
         }
-        self.take_slice(&slice.key.clone(), cluster_domain, change);
+        let key = Arc::new(slice.key.clone());
+        self.take_slice(&key, cluster_domain, change);
         self.touch_slice(&slice, cluster_domain, change);
-        self.slices_by_service
-            .entry(slice.service.clone())
-            .or_default()
-            .insert(slice.key.clone());
+        note(&mut self.slices_by_service, slice.service.clone(), &key);
         for pod in new {
-            self.slices_by_pod
-                .entry(pod)
-                .or_default()
-                .insert(slice.key.clone());
+            note(&mut self.slices_by_pod, pod, &key);
         }
         for address in slice.endpoints.iter().flat_map(|endpoint| &endpoint.addresses) {
-            self.slices_by_address
-                .entry(*address)
-                .or_default()
-                .insert(slice.key.clone());
+            note(&mut self.slices_by_address, *address, &key);
         }
-        self.slices.insert(slice.key.clone(), slice);
+        self.slices.insert(key, slice);
     }
 
     pub(super) fn remove_slice(&mut self, key: &Key, cluster_domain: &str, change: &mut Change) {
@@ -319,9 +317,16 @@ fn is_outside(service: &Service) -> bool {
     service.is_entry() || !service.ranges.is_empty() || service.external_name.is_some()
 }
 
-fn forget<T: std::hash::Hash + Eq>(index: &mut HashMap<T, BTreeSet<Key>>, entry: &T, slice: &Key) {
+fn note<T: Hash + Eq>(index: &mut Slices<T>, entry: T, slice: &Arc<Key>) {
+    let slices = index.entry(entry).or_default();
+    if let Err(place) = slices.binary_search(slice) {
+        slices.insert(place, slice.clone());
+    }
+}
+
+fn forget<T: Hash + Eq>(index: &mut Slices<T>, entry: &T, slice: &Key) {
     if let Some(slices) = index.get_mut(entry) {
-        slices.remove(slice);
+        slices.retain(|one| **one != *slice);
         if slices.is_empty() {
             index.remove(entry);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::rule::{Mention, Rule, RuleSpec};
+use super::rule::{Mention, Rule, RuleSpec, labels};
 use super::{Service, World, host};
 use crate::api::{Findings, OutboundMode, SidecarSpec, WorkloadSelector};
 
@@ -20,8 +20,7 @@ impl RuleSpec for SidecarSpec {
 
     fn mentions(&self, _namespace: &str) -> Vec<Mention> {
         let selector = self.workload_selector.iter();
-        let labels = selector.flat_map(|selector| selector.labels.keys());
-        labels.cloned().map(Mention::Label).collect()
+        labels(selector.map(|selector| &selector.labels)).collect()
     }
 
     fn validate(&self, found: &mut Findings) {

@@ -32,7 +32,10 @@ fn route(from: usize, to: usize) -> String {
 async fn work(services: usize) -> Vec<(&'static str, u64, u64)> {
     let each =
         (0..services).map(|number| service(number, "http") + &pods(number, 1) + &route(number, number));
-    let other = CURL.replace("name: curl", "name: other");
+    // No rule asks for the label in which they differ.
+    let other = CURL
+        .replace("name: curl", "name: other")
+        .replace("app: curl", "app: curl, replica: other");
     let plane = Plane::with(&(each.collect::<String>() + CURL + &other)).await;
     let mut proxies = [
         plane.curl().await,
