@@ -10,6 +10,7 @@ mod made;
 mod nodes;
 mod objects;
 mod rule;
+mod rules;
 mod services;
 mod touched;
 mod view;
@@ -29,7 +30,7 @@ pub use view::View;
 
 use crate::api::{DestinationRuleSpec, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec};
 use nodes::Nodes;
-use rule::Rules;
+use rules::Rules;
 use services::Services;
 
 /// An ExternalName service may lead to another; more in a row than this lead in a circle.
