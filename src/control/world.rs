@@ -9,6 +9,7 @@ mod judged;
 mod made;
 mod nodes;
 mod objects;
+mod pods;
 mod rule;
 mod rules;
 mod services;
@@ -30,6 +31,7 @@ pub use view::View;
 
 use crate::api::{DestinationRuleSpec, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec};
 use nodes::Nodes;
+use pods::Pods;
 use rules::Rules;
 use services::Services;
 
@@ -47,7 +49,7 @@ pub struct World {
     pub root_namespace: String,
     namespaces: HashMap<String, Namespace>,
     nodes: Nodes,
-    pods: HashMap<Key, Pod>,
+    pods: Pods,
     services: Services,
     virtual_services: Rules<VirtualServiceSpec>,
     destination_rules: Rules<DestinationRuleSpec>,
@@ -73,7 +75,7 @@ impl World {
             root_namespace: "outrigger-system".to_owned(),
             namespaces: HashMap::new(),
             nodes: Nodes::default(),
-            pods: HashMap::new(),
+            pods: Pods::default(),
             services: Services::default(),
             virtual_services: Rules::default(),
             destination_rules: Rules::default(),

@@ -77,7 +77,7 @@ impl World {
                     effects.selecting.insert(pod.key.namespace.clone());
                 }
                 change.pods.insert(pod.key.clone());
-                self.pods.insert(pod.key.clone(), pod);
+                self.pods.insert(pod);
             }
             Object::Service(service) => self.services.insert(service, &self.cluster_domain, change),
             Object::EndpointSlice(slice) => {
@@ -140,7 +140,7 @@ impl World {
                 }
             }
             Kind::Pod => {
-                if self.pods.remove(key).is_some() {
+                if self.pods.remove(key) {
                     self.touch_endpoints_of(key, change);
                     change.pods.insert(key.clone());
                     effects.selecting.insert(key.namespace.clone());
@@ -189,7 +189,7 @@ impl World {
         match kind {
             Kind::Namespace => self.namespaces.keys().map(|name| Key::new("", name)).collect(),
             Kind::Node => self.nodes.names().map(|name| Key::new("", name)).collect(),
-            Kind::Pod => self.pods.keys().cloned().collect(),
+            Kind::Pod => self.pods.all().map(|pod| pod.key.clone()).collect(),
             Kind::Service => self.services.keys().cloned().collect(),
             Kind::EndpointSlice => self.services.slice_keys().cloned().collect(),
             Kind::VirtualService => self

@@ -58,7 +58,7 @@ impl World {
             return Vec::new();
         };
         let namespace = &rule.meta.key.namespace;
-        let pods = self.pods.values().filter(|pod| pod.key.namespace == *namespace);
+        let pods = self.pods.in_namespace(namespace);
         let pods: BTreeSet<&Key> = pods
             .filter(|pod| selector.selects(&pod.labels))
             .map(|pod| &pod.key)
