@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 
+use http::header::{HOST, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode, Uri, Version};
 
 use super::Downstream;
 use crate::body::Body;
-use crate::route::{Facts, HeaderOperations, authority};
+use crate::route::{Facts, HeaderOperations, authority_of};
 
 /// A request's line and authority, and the connection that it came on.
 pub(super) struct Asked {
@@ -16,7 +17,8 @@ pub(super) struct Asked {
     version: Version,
     method: Method,
     target: Uri,
-    authority: Vec<u8>,
+    /// Where the target has no authority.
+    host: Option<HeaderValue>,
 }
 
 impl Asked {
@@ -27,7 +29,7 @@ impl Asked {
             version: request.version,
             method: request.method.clone(),
             target: request.uri.clone(),
-            authority: authority(request).to_vec(),
+            host: request.headers.get(HOST).cloned(),
         }
     }
 
@@ -39,13 +41,16 @@ impl Asked {
             version: self.version,
             method: self.method.as_str(),
             path: self.target.path_and_query().map_or("", |path| path.as_str()),
-            authority: &self.authority,
+            authority: authority_of(&self.target, self.host.as_ref()),
             status,
         }
     }
 
     /// Carries out operations on its response.
     pub(super) fn apply(&self, operations: &HeaderOperations, response: &mut Response<Body>) {
+        if operations.is_empty() {
+            return;
+        }
         let facts = self.facts(Some(response.status()));
         operations.apply(response.headers_mut(), &facts);
     }

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http::HeaderName;
 use http::header::HOST;
 use http::request::Parts;
 use http::uri::Scheme;
+use http::{HeaderName, HeaderValue, Uri};
 
 use super::condition::Condition;
 use super::path::canonical;
@@ -18,14 +18,8 @@ use crate::protocol::mesh;
 pub struct Match {
     /// The name that its author gave it, for logs.
     pub name: String,
-    uri: Option<Text>,
-    ignore_uri_case: bool,
-    scheme: Option<Text>,
-    method: Option<Text>,
-    authority: Option<Text>,
-    headers: Vec<(HeaderName, Option<Text>)>,
-    without_headers: Vec<(HeaderName, Option<Text>)>,
-    query_params: Vec<(String, Option<Text>)>,
+    /// That on the path comes first.
+    conditions: Vec<Condition>,
 }
 
 /// Why a match cannot be made ready.
@@ -64,13 +58,14 @@ impl<'a> Asked<'a> {
 
 /// The authority as the client wrote it: that of the target before that of the Host header (RFC 9112, section 3.2.2).
 pub(crate) fn authority(request: &Parts) -> &[u8] {
-    match request.uri.authority() {
+    authority_of(&request.uri, request.headers.get(HOST))
+}
+
+/// The same of a target and a Host header.
+pub(crate) fn authority_of<'a>(target: &'a Uri, host: Option<&'a HeaderValue>) -> &'a [u8] {
+    match target.authority() {
         Some(authority) => authority.as_str().as_bytes(),
-        None => request
-            .headers
-            .get(HOST)
-            .map(|host| host.as_bytes())
-            .unwrap_or_default(),
+        None => host.map(HeaderValue::as_bytes).unwrap_or_default(),
     }
 }
 
@@ -88,61 +83,50 @@ impl Match {
     /// See [`InvalidMatch`].
     pub fn new(published: mesh::HttpMatch) -> Result<Self, InvalidMatch> {
         let text = |text: Option<mesh::StringMatch>| text.map(Text::new).transpose();
-        let header = |header: mesh::HeaderMatch| -> Result<_, InvalidMatch> {
+        let name = |header: &mesh::HeaderMatch| {
             let name = HeaderName::from_bytes(header.name.as_bytes());
-            let name = name.map_err(|_| InvalidMatch::Header(header.name))?;
-            Ok((name, text(header.value)?))
+            name.map_err(|_| InvalidMatch::Header(header.name.clone()))
         };
-        let headers =
-            |all: Vec<mesh::HeaderMatch>| all.into_iter().map(header).collect::<Result<Vec<_>, _>>();
-        let query_params = published
-            .query_params
-            .into_iter()
-            .map(|one| -> Result<_, InvalidMatch> { Ok((one.name, text(one.value)?)) });
+        let case = published.ignore_uri_case;
+        let whole = [
+            text(published.uri)?.map(|text| Condition::Uri(text, case)),
+            text(published.method)?.map(Condition::Method),
+            text(published.scheme)?.map(Condition::Scheme),
+            text(published.authority)?.map(Condition::Authority),
+        ];
+        let mut conditions: Vec<_> = whole.into_iter().flatten().collect();
+        for header in published.headers {
+            conditions.push(Condition::Header(name(&header)?, text(header.value)?));
+        }
+        for header in published.without_headers {
+            conditions.push(Condition::WithoutHeader(name(&header)?, text(header.value)?));
+        }
+        for param in published.query_params {
+            conditions.push(Condition::QueryParam(param.name, text(param.value)?));
+        }
         Ok(Self {
             name: published.name,
-            uri: text(published.uri)?,
-            ignore_uri_case: published.ignore_uri_case,
-            scheme: text(published.scheme)?,
-            method: text(published.method)?,
-            authority: text(published.authority)?,
-            headers: headers(published.headers)?,
-            without_headers: headers(published.without_headers)?,
-            query_params: query_params.collect::<Result<_, _>>()?,
+            conditions,
         })
     }
 
     /// Whether the request is meant.
     pub(super) fn holds(&self, asked: &Asked<'_>) -> bool {
-        self.conditions().all(|condition| condition.holds(asked))
+        self.conditions.iter().all(|condition| condition.holds(asked))
     }
 
     /// The first condition that does not hold, and what the request has instead.
     pub(super) fn unmet(&self, asked: &Asked<'_>) -> Option<String> {
-        let unmet = self.conditions().find(|condition| !condition.holds(asked))?;
+        let mut conditions = self.conditions.iter();
+        let unmet = conditions.find(|condition| !condition.holds(asked))?;
         Some(format!("{unmet}: {}", unmet.found(asked)))
-    }
-
-    /// All that is asked for.
-    fn conditions(&self) -> impl Iterator<Item = Condition<'_>> {
-        let uri = self.uri.iter();
-        let uri = uri.map(|text| Condition::Uri(text, self.ignore_uri_case));
-        let headers = self.headers.iter();
-        let without = self.without_headers.iter();
-        let params = self.query_params.iter();
-        uri.chain(self.method.iter().map(Condition::Method))
-            .chain(self.scheme.iter().map(Condition::Scheme))
-            .chain(self.authority.iter().map(Condition::Authority))
-            .chain(headers.map(|(name, text)| Condition::Header(name, text.as_ref())))
-            .chain(without.map(|(name, text)| Condition::WithoutHeader(name, text.as_ref())))
-            .chain(params.map(|(name, text)| Condition::QueryParam(name, text.as_ref())))
     }
 }
 
 /// Its conditions, for a person.
 impl fmt::Display for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let conditions: Vec<_> = self.conditions().map(|condition| condition.to_string()).collect();
+        let conditions: Vec<_> = self.conditions.iter().map(Condition::to_string).collect();
         match conditions.is_empty() {
             true => f.write_str("every request"),
             false => f.write_str(&conditions.join(" and ")),
@@ -153,10 +137,10 @@ impl fmt::Display for Match {
 impl Match {
     /// What of the path it covers: a prefix, `/` where it says nothing of the path, or `None` for all of it.
     pub(super) fn prefix(&self) -> Option<&str> {
-        match &self.uri {
-            None => Some("/"),
-            Some(Text::Prefix(prefix)) => Some(prefix),
-            Some(Text::Exact(_) | Text::Regex(_)) => None,
+        match self.conditions.first() {
+            Some(Condition::Uri(Text::Prefix(prefix), _)) => Some(prefix),
+            Some(Condition::Uri(Text::Exact(_) | Text::Regex(_), _)) => None,
+            _ => Some("/"),
         }
     }
 }
