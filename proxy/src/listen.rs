@@ -71,6 +71,9 @@ pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         if address.is_ipv6() {
             SockRef::from(&socket).set_only_v6(false)?;
         }
+        // What Linux gives each connection that it takes from here (tcp(7), socket(7)).
+        socket.set_nodelay(true)?;
+        keep_alive(SockRef::from(&socket))?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
@@ -99,8 +102,6 @@ fn connection(
     peer: SocketAddr,
     original: OriginalDestination,
 ) -> Result<Connection, Refused> {
-    stream.set_nodelay(true)?;
-    keep_alive(&stream)?;
     let destination = match original {
         OriginalDestination::Fixed(address) => address,
         OriginalDestination::Redirected => redirected(&stream)?,
@@ -116,12 +117,12 @@ fn connection(
 
 /// Connections may be silent for as long as they like. That the other end is gone without a word is found out by asking the
 /// operating system to, so that what it left behind does not stay for ever.
-pub(crate) fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+pub(crate) fn keep_alive(socket: SockRef<'_>) -> io::Result<()> {
     let keepalive = TcpKeepalive::new()
         .with_time(SILENCE)
         .with_interval(QUESTIONS)
         .with_retries(UNANSWERED);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 fn redirected(stream: &TcpStream) -> Result<SocketAddr, Refused> {

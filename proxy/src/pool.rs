@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::{Request, Response, Version, uri};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::balance::{Endpoint, InFlight, Limit, Outcome, Overflow, Permit};
@@ -49,29 +50,28 @@ pub struct Pool {
 /// Held while a response is on its way; [`Lease::finish`] makes its connection usable again.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    endpoint: Arc<Endpoint>,
     hold: Hold,
-    _in_flight: InFlight,
+    on: InFlight,
     _permit: Permit,
 }
 
 #[derive(Debug)]
 enum Hold {
     /// The whole connection.
-    Http1(http1::Connection),
+    Http1(Box<http1::Connection>),
     /// One stream of it.
     Http2(#[expect(dead_code, reason = "counted until it is dropped")] http2::Stream),
 }
 
-/// Why there is no response. A request that is handed back has not left this proxy.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// No connection could be made.
+    /// No connection could be made. The request has not left this proxy.
     #[error("cannot connect: {0}")]
-    Connect(io::Error, Box<Request<Body>>),
-    /// The connection was closed before anything was sent on it.
+    Connect(io::Error),
+    /// The connection was closed before anything was sent on it. The request has not left this proxy.
     #[error("connection closed: {0}")]
-    Unsent(hyper::Error, Box<Request<Body>>),
+    Unsent(hyper::Error),
     /// The connection broke with the request under way; whether anything of it was handled is not known.
     /// `reused` tells a kept connection, which the other side may just have been closing, from a fresh one.
     #[error("connection broke before the response: {error}")]
@@ -95,23 +95,24 @@ enum NoConnection {
     Overflow(#[from] Overflow),
 }
 
-impl NoConnection {
-    fn hand_back(self, request: Request<Body>) -> SendError {
-        match self {
-            Self::Failed(error) => SendError::Connect(error, Box::new(request)),
-            Self::Overflow(overflow) => SendError::Overflow(overflow),
+impl From<NoConnection> for SendError {
+    fn from(error: NoConnection) -> Self {
+        match error {
+            NoConnection::Failed(error) => Self::Connect(error),
+            NoConnection::Overflow(overflow) => Self::Overflow(overflow),
         }
     }
 }
 
-/// Sends a request on a kept connection, or on a new one, and gives the response as soon as its head is here.
-/// `fresh` asks for a new one: the kept ones of HTTP/1 have just shown to be closed.
+/// Sends a request on a kept connection, or on a new one, and gives the response as soon as its head is here. The request
+/// is taken out of its place when it is sent; what has not left this proxy is there again. `fresh` asks for a new
+/// connection: the kept ones of HTTP/1 have just shown to be closed.
 ///
 /// # Errors
 /// See [`SendError`]; nothing is tried again here.
 pub async fn send(
     endpoint: &Arc<Endpoint>,
-    request: Request<Body>,
+    request: &mut Request<Body>,
     fresh: bool,
 ) -> Result<Response<Body>, SendError> {
     let sent = if request.version() == Version::HTTP_2 {
@@ -121,7 +122,7 @@ pub async fn send(
     };
     match &sent {
         Ok(response) => endpoint.report(outcome::of(response)),
-        Err(SendError::Connect(..)) => endpoint.report(Outcome::ConnectFailed),
+        Err(SendError::Connect(_)) => endpoint.report(Outcome::ConnectFailed),
         // A kept connection that was just being closed says nothing of the endpoint, nor does a client that breaks off.
         Err(SendError::Broken { reused: false, error }) if !error.is_user() => {
             endpoint.report(Outcome::Reset)
@@ -133,15 +134,12 @@ pub async fn send(
 
 async fn send_http1(
     endpoint: &Arc<Endpoint>,
-    request: Request<Body>,
+    request: &mut Request<Body>,
     fresh: bool,
 ) -> Result<Response<Body>, SendError> {
-    let in_flight = endpoint.begin();
+    let on = endpoint.begin();
     let pool = &endpoint.pool;
-    let (mut connection, reused) = match pool.http1.take(endpoint, &pool.gate, fresh).await {
-        Ok(taken) => taken,
-        Err(error) => return Err(error.hand_back(request)),
-    };
+    let (mut connection, reused) = pool.http1.take(endpoint, &pool.gate, fresh).await?;
     let permit = match endpoint.shared.take(Limit::Requests) {
         Ok(permit) => permit,
         Err(overflow) => {
@@ -149,41 +147,36 @@ async fn send_http1(
             return Err(SendError::Overflow(overflow));
         }
     };
-    let outcome = connection.sender.try_send_request(request).await;
+    let outcome = connection.sender.try_send_request(std::mem::take(request)).await;
     let lease = Lease {
-        endpoint: endpoint.clone(),
         hold: Hold::Http1(connection),
-        _in_flight: in_flight,
+        on,
         _permit: permit,
     };
-    answered(outcome, lease, reused)
+    answered(outcome, lease, reused, request)
 }
 
 async fn send_http2(
     endpoint: &Arc<Endpoint>,
-    mut request: Request<Body>,
+    request: &mut Request<Body>,
 ) -> Result<Response<Body>, SendError> {
-    let in_flight = endpoint.begin();
+    let on = endpoint.begin();
     let pool = &endpoint.pool;
-    let (mut sender, stream, reused) = match pool.http2.share(endpoint, &pool.gate).await {
-        Ok(shared) => shared,
-        Err(error) => return Err(error.hand_back(request)),
-    };
+    let (mut sender, stream, reused) = pool.http2.share(endpoint, &pool.gate).await?;
     let permit = endpoint
         .shared
         .take(Limit::Requests)
         .map_err(SendError::Overflow)?;
     if endpoint.shared.connect.is_encrypted() {
-        encrypted(&mut request);
+        encrypted(request);
     }
-    let outcome = sender.try_send_request(request).await;
+    let outcome = sender.try_send_request(std::mem::take(request)).await;
     let lease = Lease {
-        endpoint: endpoint.clone(),
         hold: Hold::Http2(stream),
-        _in_flight: in_flight,
+        on,
         _permit: permit,
     };
-    answered(outcome, lease, reused)
+    answered(outcome, lease, reused, request)
 }
 
 /// The pseudo-header `:scheme` is that of the connection that the request is sent on.
@@ -202,11 +195,15 @@ fn answered(
     outcome: Result<Response<Incoming>, TrySendError<Request<Body>>>,
     lease: Lease,
     reused: bool,
+    request: &mut Request<Body>,
 ) -> Result<Response<Body>, SendError> {
     outcome
         .map(|response| response.map(|incoming| Body::leased(incoming, lease)))
         .map_err(|mut error| match error.take_message() {
-            Some(unsent) => SendError::Unsent(error.into_error(), Box::new(unsent)),
+            Some(unsent) => {
+                *request = unsent;
+                SendError::Unsent(error.into_error())
+            }
             None => SendError::Broken {
                 error: error.into_error(),
                 reused,
@@ -233,17 +230,17 @@ impl Lease {
         let Hold::Http1(mut connection) = self.hold else {
             return;
         };
-        let endpoint = self.endpoint;
-        let keep = move |connection, endpoint: &Endpoint| {
-            let pool = &endpoint.pool;
-            pool.http1.keep(connection, &endpoint.shared.connect, &pool.gate);
+        let keep = |connection, on: &InFlight| {
+            let (pool, settings) = (&on.endpoint().pool, &on.endpoint().shared.connect);
+            pool.http1.keep(connection, settings, &pool.gate);
         };
+        let on = self.on;
         if connection.sender.is_ready() {
-            keep(connection, &endpoint);
+            keep(connection, &on);
         } else if !connection.sender.is_closed() {
             tokio::spawn(async move {
                 if connection.sender.ready().await.is_ok() {
-                    keep(connection, &endpoint);
+                    keep(connection, &on);
                 }
             });
         }
@@ -258,7 +255,7 @@ pub(crate) async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     stream::within(address, CONNECT_TIMEOUT, async {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        keep_alive(&stream)?;
+        keep_alive(SockRef::from(&stream))?;
         Ok(stream)
     })
     .await

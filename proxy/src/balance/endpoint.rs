@@ -112,6 +112,13 @@ impl Endpoint {
     }
 }
 
+impl InFlight {
+    /// Where.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.0
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);

@@ -120,22 +120,21 @@ pub(super) fn identify(request: &mut Parts) -> &str {
         .or_insert(HeaderValue::from_static("http"));
     let id = headers.entry(X_REQUEST_ID).or_insert_with(|| {
         // Hexadecimal digits and hyphens are a header's value.
-        HeaderValue::try_from(uuid(random(), random())).unwrap_or_else(|_| HeaderValue::from_static("-"))
+        HeaderValue::from_bytes(&uuid(random(), random())).unwrap_or_else(|_| HeaderValue::from_static("-"))
     });
     id.to_str().unwrap_or_default()
 }
 
 /// A random UUID (RFC 9562, section 5.4).
-fn uuid(high: u64, low: u64) -> String {
+fn uuid(high: u64, low: u64) -> [u8; 36] {
     let (high, low) = (high & !0xf000 | 0x4000, low >> 2 | 1 << 63);
-    format!(
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        high >> 32,
-        high >> 16 & 0xffff,
-        high & 0xffff,
-        low >> 48,
-        low & 0xffff_ffff_ffff
-    )
+    let digits = u128::from(high) << 64 | u128::from(low);
+    let mut text = [b'-'; 36];
+    let places = (0..text.len()).filter(|place| ![8, 13, 18, 23].contains(place));
+    for (digit, place) in places.enumerate() {
+        text[place] = b"0123456789abcdef"[(digits >> (124 - 4 * digit)) as usize & 0xf];
+    }
+    text
 }
 
 #[cfg(test)]
@@ -223,7 +222,9 @@ mod tests {
         let first = identify(&mut parts).to_owned();
         assert_eq!(identify(&mut parts), first);
         assert_eq!(parts.headers["x-forwarded-proto"], "http");
-        assert_eq!(uuid(u64::MAX, u64::MAX), "ffffffff-ffff-4fff-bfff-ffffffffffff");
-        assert_eq!(uuid(0, 0), "00000000-0000-4000-8000-000000000000");
+        assert_eq!(&uuid(u64::MAX, u64::MAX), b"ffffffff-ffff-4fff-bfff-ffffffffffff");
+        assert_eq!(&uuid(0, 0), b"00000000-0000-4000-8000-000000000000");
+        let (high, low) = (0x0123_4567_89ab_cdef, 0x0123_4567_89ab_cdef);
+        assert_eq!(&uuid(high, low), b"01234567-89ab-4def-8048-d159e26af37b");
     }
 }

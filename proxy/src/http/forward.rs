@@ -51,7 +51,7 @@ pub(super) async fn forward(
         return response;
     }
     record.request_id(admission::identify(&mut parts));
-    let passage = Passage {
+    let mut passage = Passage {
         parts,
         body,
         refuse,
@@ -59,13 +59,13 @@ pub(super) async fn forward(
         record,
     };
     match upstream {
-        Upstream::Local(endpoint) => passage.into_application(endpoint).await,
+        Upstream::Local(endpoint) => passage.enter_application(endpoint).await,
         Upstream::Mesh(destination) => passage.by_rule(destination).await,
     }
 }
 
 impl Passage<'_> {
-    async fn into_application(self, endpoint: &Arc<Endpoint>) -> Response<Body> {
+    async fn enter_application(&mut self, endpoint: &Arc<Endpoint>) -> Response<Body> {
         let limits = Limits::none();
         let sent = self.send(To::Application(endpoint), limits, None).await;
         sent.unwrap_or_else(|(failed, mut response)| {
@@ -77,7 +77,7 @@ impl Passage<'_> {
         })
     }
 
-    async fn by_rule(self, destination: &Destination) -> Response<Body> {
+    async fn by_rule(&mut self, destination: &Destination) -> Response<Body> {
         let Some(service) = destination.service() else {
             self.record.flag(Flag::NoClusterFound);
             let why = format!("the service at {} is no more", destination.address());
@@ -106,7 +106,7 @@ impl Passage<'_> {
         response
     }
 
-    async fn act(mut self, found: Found<'_>, destination: &Destination) -> Response<Body> {
+    async fn act(&mut self, found: Found<'_>, destination: &Destination) -> Response<Body> {
         if let Some(fault) = &found.route.fault
             && let Some(aborted) = self.go_wrong(fault).await
         {

@@ -18,35 +18,49 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 /// between two neighbours only (RFC 9110, section 7.6.1).
 const NOT_HOP_BY_HOP: [HeaderName; 4] = [HOST, CONTENT_LENGTH, X_REQUEST_ID, X_FORWARDED_PROTO];
 
+const HOP_BY_HOP: [HeaderName; 6] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
 /// Removes what is hop-by-hop, and what `Connection` names. `upgrade` keeps what a switch of protocols needs.
 pub(super) fn strip(headers: &mut HeaderMap, upgrade: bool) {
+    // Most messages have none of these: to look through the names once is cheaper than to look each of them up.
+    let there = |hop: &HeaderName| headers.keys().any(|name| name == hop);
+    let present: Vec<HeaderName> = HOP_BY_HOP.into_iter().filter(there).collect();
+    if present.is_empty() {
+        return;
+    }
     let named: Vec<HeaderName> = options(headers)
+        .filter(|option| {
+            !["close", "keep-alive"]
+                .iter()
+                .any(|word| option.eq_ignore_ascii_case(word))
+        })
         .filter_map(|option| option.parse().ok())
+        .filter(|name| !NOT_HOP_BY_HOP.contains(name))
         .collect();
-    for name in named {
-        if !(upgrade && name == UPGRADE || NOT_HOP_BY_HOP.contains(&name)) {
+    // `trailers` is all that may be asked for over HTTP/2 (RFC 9113, section 8.2.2), and gRPC does.
+    let mut asked = headers.get_all(TE).iter().filter_map(|value| value.to_str().ok());
+    let trailers = present.contains(&TE)
+        && asked.any(|value| {
+            let mut options = value.split(',').map(str::trim);
+            options.any(|option| option.eq_ignore_ascii_case("trailers"))
+        });
+    for name in present.into_iter().chain(named) {
+        if !(upgrade && name == UPGRADE) {
             headers.remove(name);
         }
-    }
-    // `trailers` is all that may be asked for over HTTP/2 (RFC 9113, section 8.2.2), and gRPC does.
-    let trailers = headers
-        .get_all(TE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    let trailers = trailers
-        .map(str::trim)
-        .any(|option| option.eq_ignore_ascii_case("trailers"));
-    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING] {
-        headers.remove(name);
     }
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     if upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    } else {
-        headers.remove(UPGRADE);
     }
 }
 

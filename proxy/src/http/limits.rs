@@ -2,9 +2,13 @@
 //! Envoy's and gRPC's headers. Before it: `forward`; after it: `tries`.
 
 use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName};
 
 use super::reply::is_grpc;
@@ -49,6 +53,9 @@ impl<'a> Limits<'a> {
 
     /// <https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/router_filter>
     fn wishes(&mut self, headers: &mut HeaderMap) {
+        if !headers.keys().any(|name| name.as_str().starts_with("x-envoy-")) {
+            return;
+        }
         let mut take = |name: &'static str| {
             let value = headers.remove(name)?;
             value.to_str().ok().map(str::to_owned)
@@ -81,15 +88,32 @@ impl<'a> Limits<'a> {
     }
 
     /// Waits so long from the request's end.
-    pub(super) fn after_request(&self, limit: Duration) -> impl Future<Output = ()> + Send + use<> {
-        let request = self.request.clone();
-        async move {
-            if let Some(request) = request {
+    pub(super) fn passed(&self, limit: Duration) -> BoxFuture<'static, ()> {
+        match self.request.clone() {
+            None => Box::pin(tokio::time::sleep(limit)),
+            Some(request) => Box::pin(async move {
                 request.over().await;
-            }
-            tokio::time::sleep(limit).await;
+                tokio::time::sleep(limit).await;
+            }),
         }
     }
+}
+
+/// What the work gives, or `None` if the time has passed before.
+pub(super) async fn within<T>(
+    passed: &mut Option<BoxFuture<'static, ()>>,
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
+    poll_fn(|context| {
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(Some(done));
+        }
+        match passed {
+            None => Poll::Pending,
+            Some(passed) => passed.as_mut().poll(context).map(|()| None),
+        }
+    })
+    .await
 }
 
 /// gRPC's deadline (gRPC over HTTP/2, "Requests": eight digits at most and a unit). One that cannot be read is none.

@@ -82,7 +82,7 @@ pub(super) fn mirror(
 }
 
 async fn send(
-    copy: Request<Body>,
+    mut copy: Request<Body>,
     cluster: &Cluster,
     dialled: SocketAddr,
     source: IpAddr,
@@ -90,7 +90,7 @@ async fn send(
     let key = cluster.hash(copy.uri(), copy.headers(), source).key;
     let limits = Limits::none();
     let mut tries = Tries::new(To::Cluster(cluster, dialled), &limits, key);
-    let answer = tries.send(copy, None, &mut Record::none()).await?;
+    let answer = tries.send(&mut copy, None, &mut Record::none()).await?;
     // Read to the end, so that the connection can be used again.
     let mut body = answer.response.into_body();
     while let Some(Ok(_)) = body.frame().await {}

@@ -1,10 +1,11 @@
 //! Sends a request on: chooses the destination, rewrites, copies for mirrors, and gives the response what the route
 //! says. Before it: `forward`; after it: `tries`.
 
+use std::pin::pin;
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
 use http::header::{HeaderName, HeaderValue, SET_COOKIE};
+use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 
@@ -12,7 +13,7 @@ use super::access::Flag;
 use super::asked::Asked;
 use super::failed::Failed;
 use super::forward::Passage;
-use super::limits::Limits;
+use super::limits::{Limits, within};
 use super::reply::Refuse;
 use super::tries::{Answer, To, Tries};
 use super::{TIMEOUT, headers, mirror, upgrade};
@@ -27,7 +28,7 @@ const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path
 const ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
 
 impl Passage<'_> {
-    pub(super) async fn onward(mut self, found: Found<'_>, destination: &Destination) -> Response<Body> {
+    pub(super) async fn onward(&mut self, found: Found<'_>, destination: &Destination) -> Response<Body> {
         let backend = route::choose(&found.route.backends, balance::random());
         let (backend, cluster) = match backend.map(|backend| (backend, &backend.target)) {
             Some((backend, Target::Cluster(cluster))) => (backend, cluster),
@@ -50,7 +51,8 @@ impl Passage<'_> {
         if !found.route.mirrors.is_empty() && upgrade::wanted(&self.parts).is_none() {
             let facts = asked.facts(None);
             let metrics = &self.downstream.metrics;
-            self.body = mirror::mirror(found.route, &self.parts, self.body, &facts, metrics);
+            let body = std::mem::take(&mut self.body);
+            self.body = mirror::mirror(found.route, &self.parts, body, &facts, metrics);
         }
         let response = self
             .send(To::Cluster(cluster, dialled), limits, Some(cluster))
@@ -71,8 +73,10 @@ impl Passage<'_> {
         let path = rewrite.and_then(|rewrite| rewrite.path(&self.parts.uri, found.by));
         let mut authority = rewrite.and_then(|rewrite| rewrite.authority.clone());
         for operations in [&backend.headers.request, &found.route.headers.request] {
-            let set = operations.apply(&mut self.parts.headers, &asked.facts(None));
-            authority = set.or(authority);
+            if !operations.is_empty() {
+                let set = operations.apply(&mut self.parts.headers, &asked.facts(None));
+                authority = set.or(authority);
+            }
         }
         if let Some(path) = path {
             let original = self.parts.uri.path_and_query().map(|path| path.as_str());
@@ -82,7 +86,7 @@ impl Passage<'_> {
             headers::set_path(&mut self.parts, path);
         }
         if let Some(authority) = authority {
-            if let Ok(original) = HeaderValue::from_bytes(route::authority(&self.parts)) {
+            if let Ok(original) = HeaderValue::from_bytes(asked.facts(None).authority) {
                 self.parts.headers.insert(ORIGINAL_HOST, original);
             }
             headers::set_authority(&mut self.parts, &authority);
@@ -91,22 +95,23 @@ impl Passage<'_> {
 
     /// The endpoint's response, or ours with why there is none.
     pub(super) async fn send(
-        self,
+        &mut self,
         to: To<'_>,
         mut limits: Limits<'_>,
         cluster: Option<&Arc<Cluster>>,
     ) -> Result<Response<Body>, (Failed, Response<Body>)> {
         let Self {
-            mut parts,
-            mut body,
+            parts,
+            body,
             refuse,
             downstream,
             record,
         } = self;
-        let wanted = upgrade::wanted(&parts);
+        let mut body = std::mem::take(body);
+        let wanted = upgrade::wanted(parts);
         headers::strip(&mut parts.headers, wanted == Some(upgrade::Wanted::Protocol));
-        headers::frame(&mut parts, !body.is_end_stream());
-        if record.is_on() || limits.count_from_the_end() {
+        headers::frame(parts, !body.is_end_stream());
+        if record.is_on() || limits.count_from_the_end() && !body.is_end_stream() {
             let (followed, progress) = watched(body);
             body = followed;
             record.received(progress.clone());
@@ -119,13 +124,11 @@ impl Passage<'_> {
         }
         let hashed = cluster.map(|cluster| cluster.hash(&parts.uri, &parts.headers, downstream.peer.ip()));
         let hashed = hashed.unwrap_or_default();
-        let mut request = Request::from_parts(parts, body);
+        let mut request = Request::from_parts(take_parts(parts), body);
         let client = wanted.map(|wanted| (wanted, hyper::upgrade::on(&mut request)));
-        let mut passed: Option<BoxFuture<'static, ()>> = limits
-            .timeout
-            .map(|limit| Box::pin(limits.after_request(limit)) as _);
+        let mut passed = limits.timeout.map(|limit| limits.passed(limit));
         let mut tries = Tries::new(to, &limits, hashed.key);
-        let sent = within(&mut passed, tries.send(request, kept.as_ref(), record)).await;
+        let sent = within(&mut passed, pin!(tries.send(&mut request, kept.as_ref(), record))).await;
         if let Some(kept) = &kept {
             kept.let_go();
         }
@@ -134,7 +137,7 @@ impl Passage<'_> {
             Err(failed) => {
                 record.flag(failed.flag);
                 record.failure(&failed.why);
-                let response = refusal(&refuse, &failed);
+                let response = refusal(refuse, &failed);
                 return Err((failed, response));
             }
         };
@@ -156,7 +159,11 @@ impl Passage<'_> {
         let upgraded = switched && response.status() == StatusCode::SWITCHING_PROTOCOLS;
         headers::strip(response.headers_mut(), upgraded);
         let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        response.headers_mut().insert(SERVICE_TIME, milliseconds.into());
+        let milliseconds = match milliseconds {
+            0 => HeaderValue::from_static("0"),
+            milliseconds => milliseconds.into(),
+        };
+        response.headers_mut().insert(SERVICE_TIME, milliseconds);
         if let Some(cookie) = hashed.cookie {
             response.headers_mut().append(SET_COOKIE, cookie);
         }
@@ -167,16 +174,10 @@ impl Passage<'_> {
     }
 }
 
-/// What the work gives, or `None` if the time has passed before.
-async fn within<T>(passed: &mut Option<BoxFuture<'static, ()>>, work: impl Future<Output = T>) -> Option<T> {
-    match passed {
-        None => Some(work.await),
-        Some(passed) => tokio::select! {
-            biased;
-            done = work => Some(done),
-            () = passed => None,
-        },
-    }
+/// A request's head, which is used no more where it was.
+fn take_parts(parts: &mut Parts) -> Parts {
+    let (blank, ()) = Request::new(()).into_parts();
+    std::mem::replace(parts, blank)
 }
 
 fn refusal(refuse: &Refuse, failed: &Failed) -> Response<Body> {

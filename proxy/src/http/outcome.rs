@@ -14,10 +14,10 @@ use crate::pool::SendError;
 /// What became of one try.
 pub(super) enum Outcome {
     Answered(Response<Body>),
-    /// To be sent once more on another connection to the same endpoint.
-    Stale(Request<Body>),
-    /// No connection; the request is whole.
-    NotConnected(Request<Body>, String),
+    /// To be sent once more on another connection to the same endpoint: the request is in its place.
+    Stale,
+    /// No connection: the request is in its place.
+    NotConnected(String),
     /// Its proxy says that the application does not listen.
     NotDelivered,
     /// The server says that it has not begun.
@@ -33,8 +33,10 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// `may_be_stale`: a kept connection that was just being closed is no failure yet.
+    /// `request` is the place that it was sent from.
     pub(super) fn of(
         sent: Result<Response<Body>, SendError>,
+        request: &mut Request<Body>,
         spare: Option<&Spare>,
         may_be_stale: bool,
     ) -> Self {
@@ -43,18 +45,16 @@ impl Outcome {
                 None => Self::Answered(response),
                 Some(misframed) => Self::Malformed(format!("in the response {}", misframed.why())),
             },
-            Err(SendError::Connect(error, unsent)) => {
-                Self::NotConnected(*unsent, format!("cannot connect: {error}"))
-            }
-            Err(SendError::Unsent(_, unsent)) if may_be_stale => Self::Stale(*unsent),
-            Err(SendError::Unsent(error, unsent)) => {
-                Self::NotConnected(*unsent, format!("connection closed: {error}"))
+            Err(SendError::Unsent(_)) if may_be_stale => Self::Stale,
+            Err(error @ (SendError::Connect(_) | SendError::Unsent(_))) => {
+                Self::NotConnected(error.to_string())
             }
             Err(SendError::Broken { error, reused }) => {
                 let stale = may_be_stale && reused && closed_before_answer(&error);
                 let again = spare.filter(|spare| stale && spare.is_repeatable());
                 if let Some(again) = again.and_then(|spare| spare.clone().request()) {
-                    return Self::Stale(again);
+                    *request = again;
+                    return Self::Stale;
                 }
                 if error.is_user() {
                     return Self::BrokenRequest(format!("the request's body broke off: {error}"));
@@ -76,10 +76,11 @@ impl Outcome {
     /// The same for a pod that may have a proxy, which says if its application got nothing.
     pub(super) fn at_another_pod(
         sent: Result<Response<Body>, SendError>,
+        request: &mut Request<Body>,
         spare: Option<&Spare>,
         may_be_stale: bool,
     ) -> Self {
-        match Self::of(sent, spare, may_be_stale) {
+        match Self::of(sent, request, spare, may_be_stale) {
             Self::Answered(mut response) => {
                 let undelivered = response.headers_mut().remove(NOT_DELIVERED).is_some();
                 if undelivered && spare.is_some() {

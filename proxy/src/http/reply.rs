@@ -2,7 +2,7 @@
 
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
 
 use crate::body::Body;
 
@@ -15,21 +15,24 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 /// How to refuse one request.
 pub(super) struct Refuse {
     grpc: bool,
-    request: String,
+    /// The request's line, for the log.
+    method: Method,
+    target: Uri,
 }
 
 impl Refuse {
     pub(super) fn new(request: &Parts) -> Self {
         Self {
             grpc: is_grpc(&request.headers),
-            request: format!("{} {}", request.method, request.uri),
+            method: request.method.clone(),
+            target: request.uri.clone(),
         }
     }
 
     /// The answer. gRPC clients look at `grpc-status` alone, in a response of status 200 without a body; the codes
     /// are those that gRPC's own table gives for HTTP statuses.
     pub(super) fn with(&self, status: StatusCode, why: &str) -> Response<Body> {
-        tracing::info!(request = ?self.request, status = status.as_u16(), why, "refused");
+        tracing::info!(method = %self.method, target = ?self.target, status = status.as_u16(), why, "refused");
         if self.grpc {
             self.grpc(grpc_code(status), why)
         } else {
@@ -39,7 +42,7 @@ impl Refuse {
 
     /// The same in Envoy's own words, which users know and look for, and which need no name before them.
     pub(super) fn in_words(&self, status: StatusCode, words: &'static str) -> Response<Body> {
-        tracing::debug!(request = ?self.request, status = status.as_u16(), words, "answered");
+        tracing::debug!(method = %self.method, target = ?self.target, status = status.as_u16(), words, "answered");
         if self.grpc {
             self.grpc(grpc_code(status), words)
         } else {

@@ -6,6 +6,7 @@
 //! if the route's policy says so.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 
 use super::access::{Flag, Record};
 use super::failed::Failed;
-use super::limits::Limits;
+use super::limits::{Limits, within};
 use super::outcome::Outcome;
 use super::spare::Spare;
 use crate::balance::{self, Ask, Cluster, Endpoint, Permit};
@@ -76,27 +77,27 @@ impl<'a> Tries<'a> {
         }
     }
 
-    /// The response, or why there is none. `kept` is the request's body, if more than one try may need it.
+    /// The response, or why there is none. Each try takes the request out of its place, and the next puts it there again.
+    /// `kept` is the request's body, if more than one try may need it.
     pub(super) async fn send(
         &mut self,
-        mut request: Request<Body>,
+        request: &mut Request<Body>,
         kept: Option<&Kept>,
         record: &mut Record,
     ) -> Result<Answer, Failed> {
         let mut endpoint = self.pick().await.ok_or_else(|| Failed::nowhere(self.to))?;
         loop {
-            self.tell(&mut request);
+            self.tell(request);
             record.upstream(endpoint.address);
             self.at = Some(endpoint.clone());
-            let spare = Spare::new(&request, kept);
+            let spare = Spare::new(request, kept);
             let begun = Instant::now();
             let outcome = self.one(&endpoint, request, spare.as_ref()).await;
             let took = begun.elapsed();
             self.at = None;
             let (failed, again) = match outcome {
-                Outcome::Stale(again) => {
+                Outcome::Stale => {
                     self.stale += 1;
-                    request = again;
                     continue;
                 }
                 Outcome::Answered(response) => {
@@ -108,14 +109,14 @@ impl<'a> Tries<'a> {
                     // What was kept may be lost while it waited.
                     match next.and_then(|next| Some((next, spare?.request()?))) {
                         Some((next, again)) => {
-                            (endpoint, request) = (next, again);
+                            (endpoint, *request) = (next, again);
                             self.count += 1;
                             continue;
                         }
                         None => return Ok(Answer { response, took }),
                     }
                 }
-                Outcome::NotConnected(again, why) => (Failed::not_connected(why), Some(again)),
+                Outcome::NotConnected(why) => (Failed::not_connected(why), Some(std::mem::take(request))),
                 Outcome::NotDelivered => {
                     let failed = Failed::not_connected("its application does not answer".into());
                     (failed, spare.and_then(Spare::request))
@@ -137,7 +138,7 @@ impl<'a> Tries<'a> {
             let Some((next, again)) = next else {
                 return Err(failed.at(self.to, endpoint.address, self.count));
             };
-            (endpoint, request) = (next, again);
+            (endpoint, *request) = (next, again);
             self.count += 1;
         }
     }
@@ -157,22 +158,25 @@ impl<'a> Tries<'a> {
             .and_then(Spare::request)
     }
 
-    async fn one(&self, endpoint: &Arc<Endpoint>, request: Request<Body>, spare: Option<&Spare>) -> Outcome {
-        let sent = pool::send(endpoint, request, self.stale > 0);
-        let sent = match self.limits.retries.per_try {
-            None => sent.await,
-            Some(limit) => tokio::select! {
-                sent = sent => sent,
-                () = self.limits.after_request(limit) => {
-                    endpoint.report(balance::Outcome::TimedOut);
-                    return Outcome::TimedOut;
-                }
-            },
+    async fn one(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        request: &mut Request<Body>,
+        spare: Option<&Spare>,
+    ) -> Outcome {
+        let mut passed = self.limits.retries.per_try.map(|limit| self.limits.passed(limit));
+        let sent = {
+            let sending = pin!(pool::send(endpoint, request, self.stale > 0));
+            within(&mut passed, sending).await
+        };
+        let Some(sent) = sent else {
+            endpoint.report(balance::Outcome::TimedOut);
+            return Outcome::TimedOut;
         };
         let may_be_stale = self.stale < ATTEMPTS;
         match self.to {
-            To::Cluster(..) => Outcome::at_another_pod(sent, spare, may_be_stale),
-            To::Application(_) => Outcome::of(sent, spare, may_be_stale),
+            To::Cluster(..) => Outcome::at_another_pod(sent, request, spare, may_be_stale),
+            To::Application(_) => Outcome::of(sent, request, spare, may_be_stale),
         }
     }
 
@@ -241,7 +245,11 @@ impl<'a> Tries<'a> {
             return;
         }
         let headers = request.headers_mut();
-        headers.insert(ATTEMPT_COUNT, self.count.into());
+        let count = match self.count {
+            1 => HeaderValue::from_static("1"),
+            count => count.into(),
+        };
+        headers.insert(ATTEMPT_COUNT, count);
         let left = self
             .limits
             .timeout

@@ -17,7 +17,13 @@ use crate::body::Body;
 
 /// Those that wait for a request; the one that was used last is used next.
 #[derive(Debug, Default)]
-pub(super) struct Connections(Mutex<Vec<Connection>>);
+pub(super) struct Connections(Mutex<Idle>);
+
+#[expect(
+    clippy::vec_box,
+    reason = "a connection goes with each request and comes back: it is much to move"
+)]
+type Idle = Vec<Box<Connection>>;
 
 /// One connection, in use or idle.
 #[derive(Debug)]
@@ -38,11 +44,21 @@ impl Connections {
         endpoint: &Endpoint,
         gate: &Arc<Gate>,
         fresh: bool,
-    ) -> Result<(Connection, bool), NoConnection> {
-        let settings = &endpoint.shared.connect;
-        if let Some(connection) = self.idle(settings, fresh) {
-            return Ok((connection, true));
+    ) -> Result<(Box<Connection>, bool), NoConnection> {
+        match self.idle(&endpoint.shared.connect, fresh) {
+            Some(connection) => Ok((connection, true)),
+            // On the heap: what it takes to connect is much to carry around in requests that need not.
+            None => Box::pin(self.wait(endpoint, gate, fresh)).await,
         }
+    }
+
+    async fn wait(
+        &self,
+        endpoint: &Endpoint,
+        gate: &Arc<Gate>,
+        fresh: bool,
+    ) -> Result<(Box<Connection>, bool), NoConnection> {
+        let settings = &endpoint.shared.connect;
         let _pending = endpoint.shared.take(Limit::PendingRequests)?;
         loop {
             let freed = gate.freed.notified();
@@ -60,7 +76,7 @@ impl Connections {
     }
 
     /// The most recently used one that is still open.
-    fn idle(&self, settings: &Settings, fresh: bool) -> Option<Connection> {
+    fn idle(&self, settings: &Settings, fresh: bool) -> Option<Box<Connection>> {
         loop {
             let idle = self.lock().pop()?;
             let usable = idle.since.elapsed() < settings.http1_idle && idle.sender.is_ready();
@@ -71,7 +87,7 @@ impl Connections {
     }
 
     /// Keeps it for the next request, unless it had its share.
-    pub(super) fn keep(&self, mut connection: Connection, settings: &Settings, gate: &Gate) {
+    pub(super) fn keep(&self, mut connection: Box<Connection>, settings: &Settings, gate: &Gate) {
         connection.requests += 1;
         if settings.is_spent(connection.made.elapsed(), connection.requests) {
             return;
@@ -94,13 +110,13 @@ impl Connections {
         self.lock().is_empty()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {
+    fn lock(&self) -> MutexGuard<'_, Idle> {
         // Nothing panics while it is held; a poisoned list is a list all the same.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn connect(endpoint: &Endpoint, slot: Slot) -> Result<Connection, NoConnection> {
+async fn connect(endpoint: &Endpoint, slot: Slot) -> Result<Box<Connection>, NoConnection> {
     let (address, settings) = (endpoint.address, &endpoint.shared.connect);
     let stream = dial(address, settings, Inside::Http1).await?;
     let handshake = async {
@@ -116,11 +132,11 @@ async fn connect(endpoint: &Endpoint, slot: Slot) -> Result<Connection, NoConnec
         }
     });
     let now = Instant::now();
-    Ok(Connection {
+    Ok(Box::new(Connection {
         sender,
         made: now,
         since: now,
         requests: 0,
         _slot: slot,
-    })
+    }))
 }

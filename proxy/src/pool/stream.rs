@@ -32,7 +32,7 @@ pub(super) async fn dial(address: SocketAddr, settings: &Settings, inside: Insid
         stream.set_nodelay(true)?;
         match &settings.keepalive {
             Some(keepalive) => SockRef::from(&stream).set_tcp_keepalive(keepalive)?,
-            None => keep_alive(&stream)?,
+            None => keep_alive(SockRef::from(&stream))?,
         }
         Ok(match &settings.tls {
             None => Stream::Plain(stream),

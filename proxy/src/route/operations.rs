@@ -57,6 +57,11 @@ impl HeaderOperations {
         Ok(ready)
     }
 
+    /// Whether nothing is to be done.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty() && self.authority.is_none()
+    }
+
     /// Removes, then sets, then adds, as Envoy does.
     /// Values that refer to headers mean those from before. Gives the authority that a request gets, if it gets one.
     pub(crate) fn apply(&self, headers: &mut HeaderMap, facts: &Facts<'_>) -> Option<HeaderValue> {
