@@ -20,6 +20,7 @@ use crate::mesh::{Mesh, Name};
 use crate::metrics::{Carried, Direction, Metrics};
 use crate::outbound::Outbound;
 use crate::resolver;
+use crate::workers::Workers;
 
 /// How often idle connections are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -119,8 +120,8 @@ impl Bound {
     }
 
     /// Runs until `shutdown`, and then until the last connection has ended or the time for it is over. A classic sidecar
-    /// also outlives the application.
-    pub async fn run(self, shutdown: CancellationToken) {
+    /// also outlives the application. `workers` carry the connections; by default it is the runtime that this runs in.
+    pub async fn run(self, shutdown: CancellationToken, workers: Workers) {
         let (metrics, drain) = (Arc::new(Metrics::with(&self.mesh.counts())), Drain::default());
         let outbound = Outbound {
             mesh: self.mesh.clone(),
@@ -154,6 +155,7 @@ impl Bound {
                 Direction::Outbound,
                 drain.clone(),
                 metrics.clone(),
+                workers.clone(),
                 move |connection| outbound.clone().carry(connection),
             );
             tasks.spawn(listen::accept(listener, original, take));
@@ -164,6 +166,7 @@ impl Bound {
                 Direction::Inbound,
                 drain.clone(),
                 metrics.clone(),
+                workers.clone(),
                 move |connection| inbound.clone().carry(connection),
             );
             tasks.spawn(listen::accept(listener, original, take));
@@ -208,13 +211,14 @@ fn take<F>(
     direction: Direction,
     drain: Drain,
     metrics: Arc<Metrics>,
-    carry: impl Fn(Connection) -> F,
+    workers: Workers,
+    carry: impl Fn(Connection) -> F + Clone + Send + 'static,
 ) -> impl Fn(Result<Connection, Refused>)
 where
     F: Future<Output = ()> + Send + 'static,
 {
     move |accepted| match accepted {
-        Ok(connection) => drain.spawn(carry(connection)),
+        Ok(connection) => workers.carry(connection, &drain, carry.clone()),
         Err(refused) => {
             let carried = if matches!(refused, Refused::Loop(_)) {
                 Carried::Loop

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,6 +20,11 @@ impl Drain {
     /// Runs a connection to its end, counted until then.
     pub fn spawn(&self, connection: impl Future<Output = ()> + Send + 'static) {
         self.connections.spawn(connection);
+    }
+
+    /// The same in another runtime.
+    pub(crate) fn spawn_on(&self, connection: impl Future<Output = ()> + Send + 'static, runtime: &Handle) {
+        self.connections.spawn_on(connection, runtime);
     }
 
     /// Connections that are open now.

@@ -5,8 +5,8 @@
 //! [`outbound`] ([`mesh`]: what is at that address?) -> [`detect`] -> [`http`] or [`tcp`] -> [`route`] (which rule?) ->
 //! [`balance`] (which endpoint?) -> [`pool`] -> the other pod, where it enters through [`listen`] -> [`inbound`].
 //!
-//! Beside the path: [`discovery`] fills `mesh` over the [`protocol`], and [`resolver`] asks DNS for endpoints; [`app`] puts a proxy together from a
-//! [`config`]; [`drain`] ends it; [`admin`] and [`metrics`] show it;
+//! Beside the path: [`discovery`] fills `mesh` over the [`protocol`], and [`resolver`] asks DNS for endpoints; [`app`] puts a
+//! proxy together from a [`config`], [`workers`] are its threads; [`drain`] ends it; [`admin`] and [`metrics`] show it;
 //! [`probe`] asks the application what the kubelet wants to know. [`init`] sets up iptables before it starts, and
 //! [`wait`] holds the application until it is ready.
 
@@ -33,3 +33,4 @@ pub mod resolver;
 pub mod route;
 pub mod tcp;
 pub mod wait;
+pub mod workers;

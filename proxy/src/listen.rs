@@ -34,6 +34,19 @@ pub struct Connection {
     pub identity: Option<Identity>,
 }
 
+impl Connection {
+    /// The same connection, whose bytes come and go by the runtime that calls this.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(crate) fn registered_here(self) -> io::Result<Self> {
+        Ok(Self {
+            stream: TcpStream::from_std(self.stream.into_std()?)?,
+            ..self
+        })
+    }
+}
+
 /// How the destination of a connection is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OriginalDestination {

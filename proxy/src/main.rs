@@ -12,9 +12,7 @@ use outrigger_proxy::app;
 use outrigger_proxy::config::RunArgs;
 use outrigger_proxy::init::{self, InitArgs};
 use outrigger_proxy::wait::{self, WaitArgs};
-
-/// A sidecar needs no more; two keep one slow task from holding up the rest.
-const WORKERS: usize = 2;
+use outrigger_proxy::workers::Workers;
 
 #[derive(Debug, Parser)]
 #[command(version, about = "The Outrigger sidecar proxy")]
@@ -58,8 +56,7 @@ fn main() -> ExitCode {
 fn start(command: Command) -> anyhow::Result<()> {
     // tonic's TLS takes the process's default; there is only one provider in this program.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let outcome = runtime.block_on(async {
@@ -89,6 +86,6 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         }
         token.cancel();
     });
-    bound.run(shutdown).await;
+    bound.run(shutdown, Workers::start()?).await;
     Ok(())
 }

@@ -24,6 +24,8 @@ mod opaque;
 mod outcome;
 mod settings;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub(crate) use opaque::open;

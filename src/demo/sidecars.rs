@@ -12,6 +12,7 @@ use outrigger_proxy::http::AccessLog;
 use outrigger_proxy::listen::OriginalDestination;
 use outrigger_proxy::mesh::Mesh;
 use outrigger_proxy::probe::Probes;
+use outrigger_proxy::workers::Workers;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -104,7 +105,7 @@ impl Running {
             let (mesh, readiness) = (proxy.mesh(), proxy.readiness()?);
             let shutdown = shutdown.clone();
             tasks.spawn(async move {
-                proxy.run(shutdown).await;
+                proxy.run(shutdown, Workers::default()).await;
                 Ok(())
             });
             (outbound, Some(mesh), Some(readiness))

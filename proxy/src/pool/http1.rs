@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 
 use super::NoConnection;
@@ -19,16 +20,15 @@ use crate::body::Body;
 #[derive(Debug, Default)]
 pub(super) struct Connections(Mutex<Idle>);
 
-#[expect(
-    clippy::vec_box,
-    reason = "a connection goes with each request and comes back: it is much to move"
-)]
+/// A connection goes with each request and comes back: on the heap, so that it need not be moved.
 type Idle = Vec<Box<Connection>>;
 
 /// One connection, in use or idle.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) sender: http1::SendRequest<Body>,
+    /// Whose thread carries its bytes.
+    home: runtime::Id,
     made: Instant,
     /// Since when it is idle.
     since: Instant,
@@ -45,10 +45,11 @@ impl Connections {
         gate: &Arc<Gate>,
         fresh: bool,
     ) -> Result<(Box<Connection>, bool), NoConnection> {
-        match self.idle(&endpoint.shared.connect, fresh) {
+        let home = Handle::current().id();
+        match self.idle(&endpoint.shared.connect, fresh, Some(home)) {
             Some(connection) => Ok((connection, true)),
             // On the heap: what it takes to connect is much to carry around in requests that need not.
-            None => Box::pin(self.wait(endpoint, gate, fresh)).await,
+            None => Box::pin(self.wait(endpoint, gate, fresh, home)).await,
         }
     }
 
@@ -57,6 +58,7 @@ impl Connections {
         endpoint: &Endpoint,
         gate: &Arc<Gate>,
         fresh: bool,
+        home: runtime::Id,
     ) -> Result<(Box<Connection>, bool), NoConnection> {
         let settings = &endpoint.shared.connect;
         let _pending = endpoint.shared.take(Limit::PendingRequests)?;
@@ -65,20 +67,29 @@ impl Connections {
             tokio::pin!(freed);
             // From here on nothing that becomes free is missed.
             freed.as_mut().enable();
-            if let Some(connection) = self.idle(settings, fresh) {
+            if let Some(connection) = self.idle(settings, fresh, Some(home)) {
                 return Ok((connection, true));
             }
             if let Some(slot) = gate.room(&endpoint.shared) {
                 return Ok((connect(endpoint, slot).await?, false));
             }
+            // Slower, since each request is handed from one thread to another; but there may be no more of them.
+            if let Some(connection) = self.idle(settings, fresh, None) {
+                return Ok((connection, true));
+            }
             freed.await;
         }
     }
 
-    /// The most recently used one that is still open.
-    fn idle(&self, settings: &Settings, fresh: bool) -> Option<Box<Connection>> {
+    /// The most recently used one that is still open, of this thread's or of any.
+    fn idle(&self, settings: &Settings, fresh: bool, home: Option<runtime::Id>) -> Option<Box<Connection>> {
         loop {
-            let idle = self.lock().pop()?;
+            let mut all = self.lock();
+            let at = all
+                .iter()
+                .rposition(|idle| home.is_none_or(|home| idle.home == home))?;
+            let idle = all.remove(at);
+            drop(all);
             let usable = idle.since.elapsed() < settings.http1_idle && idle.sender.is_ready();
             if usable && !fresh && !settings.is_spent(idle.made.elapsed(), idle.requests) {
                 return Some(idle);
@@ -136,6 +147,7 @@ async fn connect(endpoint: &Endpoint, slot: Slot) -> Result<Box<Connection>, NoC
         sender,
         made: now,
         since: now,
+        home: Handle::current().id(),
         requests: 0,
         _slot: slot,
     }))

@@ -8,6 +8,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Shared as Once};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 
 use super::gate::{Gate, Slot};
@@ -31,6 +32,8 @@ struct Connection {
     sender: Made,
     /// Shared with each stream: their number is the count of its clones.
     streams: Arc<()>,
+    /// Whose thread carries its bytes.
+    home: runtime::Id,
     made: Instant,
     used: Instant,
     /// How many it was given.
@@ -54,7 +57,8 @@ impl Connections {
         gate: &Arc<Gate>,
     ) -> Result<(Sender, Stream, bool), NoConnection> {
         let settings = &endpoint.shared.connect;
-        if let Some((sender, stream)) = self.open(settings, gate)
+        let home = Handle::current().id();
+        if let Some((sender, stream)) = self.open(settings, gate, Some(home))
             && let Some(Ok(sender)) = sender.peek()
         {
             return Ok((sender.clone(), stream, true));
@@ -65,12 +69,16 @@ impl Connections {
             tokio::pin!(freed);
             // From here on nothing that becomes free is missed.
             freed.as_mut().enable();
-            if let Some(open) = self.open(settings, gate) {
+            if let Some(open) = self.open(settings, gate, Some(home)) {
                 break open;
             }
             if let Some(slot) = gate.room(&endpoint.shared) {
-                self.all().push(Connection::new(endpoint, slot));
+                self.all().push(Connection::new(endpoint, slot, home));
                 continue;
+            }
+            // Slower, since each request is handed from one thread to another; but there may be no more of them.
+            if let Some(open) = self.open(settings, gate, None) {
+                break open;
             }
             freed.await;
         };
@@ -81,12 +89,19 @@ impl Connections {
         }
     }
 
-    /// A stream of a connection that has room for one.
-    fn open(&self, settings: &Settings, gate: &Arc<Gate>) -> Option<(Made, Stream)> {
+    /// A stream of a connection that has room for one, of this thread's or of any.
+    fn open(
+        &self,
+        settings: &Settings,
+        gate: &Arc<Gate>,
+        home: Option<runtime::Id>,
+    ) -> Option<(Made, Stream)> {
         let mut all = self.all();
         all.retain(|connection| !connection.is_over(settings));
         let connection = all.iter_mut().find(|one| {
-            one.streams() < settings.streams && !settings.is_spent(one.made.elapsed(), one.requests)
+            home.is_none_or(|home| one.home == home)
+                && one.streams() < settings.streams
+                && !settings.is_spent(one.made.elapsed(), one.requests)
         })?;
         connection.used = Instant::now();
         connection.requests += 1;
@@ -116,13 +131,14 @@ impl Connections {
 }
 
 impl Connection {
-    fn new(endpoint: &Endpoint, slot: Slot) -> Self {
+    fn new(endpoint: &Endpoint, slot: Slot, home: runtime::Id) -> Self {
         let (address, shared) = (endpoint.address, endpoint.shared.clone());
         let sender = async move { handshake(address, &shared).await.map_err(Arc::new) };
         let now = Instant::now();
         Self {
             sender: sender.boxed().shared(),
             streams: Arc::default(),
+            home,
             made: now,
             used: now,
             requests: 0,

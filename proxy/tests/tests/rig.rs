@@ -13,6 +13,7 @@ use outrigger_proxy::metrics::app::AppMetrics;
 use outrigger_proxy::probe::Probes;
 use outrigger_proxy::protocol::mesh::{InboundPort, Protocol, Service, Workload};
 use outrigger_proxy::protocol::{ENDPOINTS, SELF, SERVICE, WORKLOAD};
+use outrigger_proxy::workers::Workers;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -177,7 +178,7 @@ impl Proxy {
             metrics: bound.metrics().unwrap(),
             readiness: bound.readiness().unwrap(),
             mesh: bound.mesh(),
-            running: tokio::spawn(bound.run(shutdown.clone())),
+            running: tokio::spawn(bound.run(shutdown.clone(), Workers::default())),
             shutdown,
         }
     }

@@ -17,6 +17,7 @@ use outrigger_proxy::config::{Config, Listener};
 use outrigger_proxy::http::AccessLog;
 use outrigger_proxy::listen::OriginalDestination;
 use outrigger_proxy::probe::Probes;
+use outrigger_proxy::workers::Workers;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -192,7 +193,8 @@ impl<'a> Town<'a> {
         let proxy = app::build(config).expect("free ports");
         let ports = proxy.outbound().expect("addresses");
         let mesh = proxy.mesh();
-        self.tasks.spawn(proxy.run(self.shutdown.clone()));
+        self.tasks
+            .spawn(proxy.run(self.shutdown.clone(), Workers::default()));
         // Before that a pod's containers do not start.
         mesh.ready().await;
         for ((asked, dialled), port) in asker.ways.into_iter().zip(ports) {

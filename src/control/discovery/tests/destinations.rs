@@ -1,5 +1,7 @@
 //! Objects in, requests through a real proxy: pods of headless services, hosts of ServiceEntries, and what a Sidecar refuses.
 
+use outrigger_proxy::workers::Workers;
+
 use super::sidecar::{Files, behind_tls, get, proxy, server};
 use super::*;
 
@@ -62,7 +64,7 @@ async fn a_proxy_goes_where_names_and_addresses_lead() {
     let entries = bound.outbound().unwrap();
     let mesh = bound.mesh();
     let shutdown = CancellationToken::new();
-    let running = tokio::spawn(bound.run(shutdown.clone()));
+    let running = tokio::spawn(bound.run(shutdown.clone(), Workers::default()));
     mesh.ready().await;
     let check = async |rows: &[(usize, &str, &str)]| {
         for (entry, host, expected) in rows {

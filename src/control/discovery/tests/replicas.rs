@@ -5,6 +5,8 @@ use std::sync::Mutex;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use outrigger_proxy::workers::Workers;
+
 use super::sidecar::{Files, behind_tls, get, proxy, server};
 use super::*;
 
@@ -57,7 +59,7 @@ async fn another_replica_takes_over_and_sends_nothing_again() {
     let bound = proxy(front.address, &files, &[A.parse().unwrap()]);
     let (entry, mesh) = (bound.outbound().unwrap()[0], bound.mesh());
     let shutdown = CancellationToken::new();
-    let running = tokio::spawn(bound.run(shutdown.clone()));
+    let running = tokio::spawn(bound.run(shutdown.clone(), Workers::default()));
     mesh.ready().await;
     assert_eq!(get(entry, "a").await, "one");
     assert_eq!(first.count("outrigger_discovery_resources_total"), 3);
