@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -33,6 +34,10 @@ enum Command {
     /// Wait until the proxy in this pod is ready: it has spoken to the control plane
     Wait(WaitArgs),
 }
+
+/// A request is some hundred small allocations and as many releases, on the same thread.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
