@@ -15,6 +15,8 @@ const OBJECTS: &str = r"
 ---
 {apiVersion: v1, kind: Service, metadata: {name: b}, spec: {clusterIP: 10.0.0.2, ports: [{name: http, port: 80}]}}
 ---
+{apiVersion: v1, kind: Service, metadata: {name: b}, spec: {clusterIP: 10.0.0.2, ports: [{name: tcp, port: 81}]}}
+---
 {apiVersion: v1, kind: Service, metadata: {name: e}, spec: {type: ExternalName, externalName: x.example.com, ports: [{name: tcp, port: 9}]}}
 ---
 {apiVersion: v1, kind: Service, metadata: {name: f}, spec: {type: ExternalName, externalName: b.default.svc.cluster.local, ports: [{name: http, port: 80}]}}
@@ -29,7 +31,7 @@ const OBJECTS: &str = r"
 ---
 {apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v}, spec: {hosts: [a], http: [{route: [{destination: {host: b, subset: s}}]}]}}
 ---
-{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v}, spec: {hosts: [f], http: [{match: [{port: 81}], route: [{destination: {host: f, subset: s}}]}]}}
+{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v}, spec: {hosts: [f], http: [{match: [{port: 81}], route: [{destination: {host: a}}]}]}}
 ---
 {apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: w}, spec: {hosts: [a, q.example.com], http: [{match: [{uri: {prefix: /x}}], delegate: {name: d}}, {route: [{destination: {host: e}}]}]}}
 ---
@@ -37,7 +39,7 @@ const OBJECTS: &str = r"
 ---
 {apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: d}, spec: {http: [{match: [{uri: {prefix: /y}}], route: [{destination: {host: b}}]}]}}
 ---
-{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: d}, spec: {http: [{route: [{destination: {host: a, subset: s}}]}]}}
+{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: d}, spec: {http: [{route: [{destination: {host: f, subset: s}}]}]}}
 ---
 {apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: all}, spec: {hosts: ['*.default.svc.cluster.local'], http: [{route: [{destination: {host: b, subset: t}}]}]}}
 ---
@@ -90,7 +92,7 @@ fn every_object_can_be_wrong_by_another() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_wrong_is_known_after_every_event(
