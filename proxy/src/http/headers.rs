@@ -16,9 +16,9 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 
 /// What `Connection` may not take off, whoever names it: the next server needs it, or the proxy says it. It is for fields
 /// between two neighbours only (RFC 9110, section 7.6.1).
-const NOT_HOP_BY_HOP: [HeaderName; 4] = [HOST, CONTENT_LENGTH, X_REQUEST_ID, X_FORWARDED_PROTO];
+static NOT_HOP_BY_HOP: [HeaderName; 4] = [HOST, CONTENT_LENGTH, X_REQUEST_ID, X_FORWARDED_PROTO];
 
-const HOP_BY_HOP: [HeaderName; 6] = [
+static HOP_BY_HOP: [HeaderName; 6] = [
     CONNECTION,
     KEEP_ALIVE,
     PROXY_CONNECTION,
@@ -30,8 +30,8 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 /// Removes what is hop-by-hop, and what `Connection` names. `upgrade` keeps what a switch of protocols needs.
 pub(super) fn strip(headers: &mut HeaderMap, upgrade: bool) {
     // Most messages have none of these: to look through the names once is cheaper than to look each of them up.
-    let there = |hop: &HeaderName| headers.keys().any(|name| name == hop);
-    let present: Vec<HeaderName> = HOP_BY_HOP.into_iter().filter(there).collect();
+    let present = headers.keys().filter(|name| HOP_BY_HOP.contains(name));
+    let present: Vec<HeaderName> = present.cloned().collect();
     if present.is_empty() {
         return;
     }
