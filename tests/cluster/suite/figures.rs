@@ -95,7 +95,7 @@ fn creations(namespace: &Namespace, pods: usize) -> Result<Times> {
 }
 
 /// Upper bounds in seconds with the number of calls up to each, of all webhooks of ours.
-fn buckets(metrics: &str) -> Vec<(f64, f64)> {
+pub(crate) fn buckets(metrics: &str) -> Vec<(f64, f64)> {
     const NAME: &str = "apiserver_admission_webhook_admission_duration_seconds_bucket{";
     let mut buckets = BTreeMap::new();
     for line in metrics.lines() {
@@ -124,7 +124,7 @@ fn buckets(metrics: &str) -> Vec<(f64, f64)> {
 }
 
 /// A quantile in seconds, as Prometheus estimates it: evenly spread within its bucket.
-fn estimate(buckets: &[(f64, f64)], share: f64) -> f64 {
+pub(crate) fn estimate(buckets: &[(f64, f64)], share: f64) -> f64 {
     let wanted = share * buckets.last().map_or(0.0, |last| last.1);
     let mut below = (0.0, 0.0);
     for &(bound, count) in buckets {

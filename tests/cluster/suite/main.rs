@@ -10,6 +10,7 @@ mod annotations;
 mod by_hand;
 mod calls;
 mod corpus;
+mod crowd;
 mod dual_stack;
 mod figures;
 mod install;

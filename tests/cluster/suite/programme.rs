@@ -2,7 +2,7 @@
 
 use crate::scene::Scene;
 use crate::{
-    annotations, by_hand, calls, dual_stack, figures, install, load, probes, propagation, protocols,
+    annotations, by_hand, calls, crowd, dual_stack, figures, install, load, probes, propagation, protocols,
     reinvocation, restart, revisions, rig, security, sidecars, told, trust, uninstall, walkthrough,
 };
 
@@ -244,6 +244,7 @@ pub(crate) const ACTS: &[&[Chapter]] = &[
             "figures: the webhook's latency as the API server sees it",
             figures::webhook,
         ),
+        ("figures: 1,000 pods at once", crowd::created),
         (
             "figures: 1,000 reviews a second, and 100,000 of them",
             load::reviews,
