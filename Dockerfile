@@ -5,8 +5,8 @@ FROM rust:1-slim-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --release --locked --package outrigger --package outrigger-proxy --bins \
-    && install -D -t /image/usr/local/bin target/release/outrigger target/release/outrigger-proxy
+    cargo build --profile dist --locked --package outrigger --package outrigger-proxy --bins \
+    && install -D -t /image/usr/local/bin target/dist/outrigger target/dist/outrigger-proxy
 
 # The same Debian as above, as both stages' programs share one C library.
 FROM debian:bookworm-slim AS files
