@@ -20,6 +20,7 @@ BEGIN, END = "<!-- bench/run --keep writes this -->", "<!-- until here -->"
 def write(results: Results, before: Results | None) -> str:
     """Writes `latest.*` and gives its text."""
     text = "\n".join(_text(results, before))
+    RESULTS.mkdir(exist_ok=True)
     results.write(RESULTS / "latest.json")
     (RESULTS / "latest.md").write_text(text)
     (RESULTS / "latest.svg").write_text(plot(results))
