@@ -4,6 +4,7 @@
 mod crds;
 mod destination_rule;
 mod duration;
+mod kinds;
 mod list;
 pub mod names;
 mod service_entry;
@@ -21,6 +22,7 @@ pub use destination_rule::{
     TunnelSettings, Warmup,
 };
 pub use duration::parse_duration;
+pub(crate) use kinds::IstioKind;
 pub(crate) use list::items;
 pub use service_entry::{
     EntryPort, Location, Resolution, ServiceEntry, ServiceEntrySpec, WorkloadEntry, WorkloadSelector,

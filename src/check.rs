@@ -22,6 +22,7 @@ use anyhow::bail;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
+use crate::api::IstioKind;
 use crate::audit::{NOT_ENDED, audit};
 use crate::inject::Owner;
 use crate::settings::Settings;
@@ -31,13 +32,6 @@ use installed::Installed;
 use namespaces::{Labelled, Namespaces};
 use report::{Pod, Report};
 use verdict::Verdict;
-
-const CUSTOM_RESOURCES: [&str; 4] = [
-    "virtualservices.networking.istio.io",
-    "destinationrules.networking.istio.io",
-    "serviceentries.networking.istio.io",
-    "sidecars.networking.istio.io",
-];
 
 /// What to check.
 #[derive(Debug, Args)]
@@ -108,11 +102,11 @@ async fn check(args: &CheckArgs, cluster: &Cluster) -> anyhow::Result<Report> {
     checks.push(judge("kubelet_versions", &nodes, |nodes| {
         kubernetes::kubelets(nodes, native)
     }));
-    for name in CUSTOM_RESOURCES {
+    for name in IstioKind::ALL.map(IstioKind::custom_resource) {
         let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
         let found = cluster.get(&path).await?;
         checks.push(judge("custom_resources", &found, |found| {
-            kubernetes::custom_resource(name, found.as_ref(), !args.pre)
+            kubernetes::custom_resource(&name, found.as_ref(), !args.pre)
         }));
     }
     if args.pre {
@@ -181,11 +175,13 @@ async fn settings(
 /// What is wrong with the rules, as their statuses say.
 async fn rules_of(cluster: &Cluster) -> anyhow::Result<Vec<Verdict>> {
     let mut found = vec![];
-    for (resource, kind) in rules::RESOURCES {
-        let path = format!("/apis/networking.istio.io/v1/{resource}");
+    for kind in IstioKind::ALL {
+        let path = format!("/apis/{}/v1/{}", IstioKind::GROUP, kind.resource().plural);
         match cluster.get(&path).await? {
             // Without the kind there is no object of it.
-            Ok(list) => found.extend(list.and_then(|list| Some((kind, list["items"].as_array()?.clone())))),
+            Ok(list) => {
+                found.extend(list.and_then(|list| Some((kind.name(), list["items"].as_array()?.clone()))))
+            }
             Err(why) => return Ok(vec![Verdict::unknown("rules", &why)]),
         }
     }

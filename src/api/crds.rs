@@ -4,22 +4,16 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceSubresourceStatus, CustomResourceSubresources, JSONSchemaProps,
     JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
-use kube::CustomResourceExt;
 
-use super::{DestinationRule, ServiceEntry, Sidecar, VirtualService};
+use super::IstioKind;
 
 /// The versions of networking.istio.io that are served, all with the same schema, the stored one first.
 const VERSIONS: [&str; 3] = ["v1", "v1beta1", "v1alpha3"];
 
 /// VirtualService, DestinationRule, ServiceEntry and Sidecar. Fields that Istio knows and the schema does not are kept, never pruned.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    let crds = [
-        VirtualService::crd(),
-        DestinationRule::crd(),
-        ServiceEntry::crd(),
-        Sidecar::crd(),
-    ];
-    crds.into_iter().map(serve_all_versions).collect()
+    let crds = IstioKind::ALL.into_iter().map(IstioKind::definition);
+    crds.map(serve_all_versions).collect()
 }
 
 /// The same as YAML documents.

@@ -7,14 +7,6 @@ use super::namespace_of;
 use super::verdict::Verdict;
 use crate::control::status::Said;
 
-/// The resources that have such statuses, below `/apis/networking.istio.io/v1/`, and their kinds.
-pub(super) const RESOURCES: [(&str, &str); 4] = [
-    ("destinationrules", "DestinationRule"),
-    ("serviceentries", "ServiceEntry"),
-    ("sidecars", "Sidecar"),
-    ("virtualservices", "VirtualService"),
-];
-
 /// A verdict for each object that does not do what it says, or one for all of them. `found` has the objects by kind.
 pub(super) fn rules(found: &[(&str, Vec<Value>)]) -> Vec<Verdict> {
     const CHECK: &str = "rules";

@@ -105,7 +105,7 @@ fn well() -> ApiServer {
             namespace("shop", "enabled")
         ]),
     );
-    for name in CUSTOM_RESOURCES {
+    for name in IstioKind::ALL.map(IstioKind::custom_resource) {
         server.set(
             &format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}"),
             json!({"metadata": {}, "spec": {"versions": [{"name": "v1", "served": true}]}}),

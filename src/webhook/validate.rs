@@ -11,11 +11,9 @@ use tokio::time::Instant;
 use super::review::Review;
 use super::{Webhook, json, read};
 use crate::api::{
-    DestinationRuleSpec, Findings, InvalidField, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec,
+    DestinationRuleSpec, Findings, InvalidField, IstioKind, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec,
 };
-use crate::control::world::Rule;
-
-const GROUP: &str = "networking.istio.io";
+use crate::control::world::{Rule, RuleSpec};
 
 pub(super) async fn answer(State(webhook): State<Webhook>, request: Request) -> Response {
     match read(request, Instant::now()).await {
@@ -29,9 +27,9 @@ fn judge(webhook: &Webhook, review: &Review) -> Vec<u8> {
     // One that is going has to be let go, whatever is in it.
     let going = !object["metadata"]["deletionTimestamp"].is_null();
     let Some((kind, read)) = review
-        .kind_of(GROUP)
+        .kind_of(IstioKind::GROUP)
         .filter(|_| object.is_object() && !going)
-        .and_then(|kind| Some((kind, findings(kind, object)?)))
+        .and_then(|kind| Some((kind, findings(IstioKind::named(kind)?, object))))
     else {
         return review.allow(None, &[]);
     };
@@ -53,13 +51,15 @@ fn judge(webhook: &Webhook, review: &Review) -> Vec<u8> {
     review.refuse(StatusCode::UNPROCESSABLE_ENTITY, &message)
 }
 
-/// What there is to say about an object of a kind, if the kind is known.
-fn findings(kind: &str, object: &Value) -> Option<Result<Findings, InvalidField>> {
+/// What there is to say about an object of a kind.
+fn findings(kind: IstioKind, object: &Value) -> Result<Findings, InvalidField> {
+    fn of<S: RuleSpec>(object: &Value) -> Result<Findings, InvalidField> {
+        Ok(Rule::<S>::read(object)?.findings)
+    }
     match kind {
-        "VirtualService" => Some(Rule::<VirtualServiceSpec>::read(object).map(|rule| rule.findings)),
-        "DestinationRule" => Some(Rule::<DestinationRuleSpec>::read(object).map(|rule| rule.findings)),
-        "ServiceEntry" => Some(Rule::<ServiceEntrySpec>::read(object).map(|rule| rule.findings)),
-        "Sidecar" => Some(Rule::<SidecarSpec>::read(object).map(|rule| rule.findings)),
-        _ => None,
+        IstioKind::VirtualService => of::<VirtualServiceSpec>(object),
+        IstioKind::DestinationRule => of::<DestinationRuleSpec>(object),
+        IstioKind::ServiceEntry => of::<ServiceEntrySpec>(object),
+        IstioKind::Sidecar => of::<SidecarSpec>(object),
     }
 }

@@ -1,0 +1,85 @@
+//! Istio's kinds that are honoured, for whoever goes through all of them: what is said of one is said of each.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use kube::api::ApiResource;
+
+use super::{DestinationRule, ServiceEntry, Sidecar, VirtualService};
+
+/// A kind of `networking.istio.io`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum IstioKind {
+    VirtualService,
+    DestinationRule,
+    ServiceEntry,
+    Sidecar,
+}
+
+impl IstioKind {
+    pub(crate) const GROUP: &str = "networking.istio.io";
+
+    pub(crate) const ALL: [Self; 4] = [
+        Self::VirtualService,
+        Self::DestinationRule,
+        Self::ServiceEntry,
+        Self::Sidecar,
+    ];
+
+    /// As an object says what it is.
+    pub(crate) fn named(kind: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == kind)
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::VirtualService => "VirtualService",
+            Self::DestinationRule => "DestinationRule",
+            Self::ServiceEntry => "ServiceEntry",
+            Self::Sidecar => "Sidecar",
+        }
+    }
+
+    /// How the API server is asked for objects of it.
+    pub(crate) fn resource(self) -> ApiResource {
+        match self {
+            Self::VirtualService => ApiResource::erase::<VirtualService>(&()),
+            Self::DestinationRule => ApiResource::erase::<DestinationRule>(&()),
+            Self::ServiceEntry => ApiResource::erase::<ServiceEntry>(&()),
+            Self::Sidecar => ApiResource::erase::<Sidecar>(&()),
+        }
+    }
+
+    /// The name of its CustomResourceDefinition.
+    pub(crate) fn custom_resource(self) -> String {
+        format!("{}.{}", self.resource().plural, Self::GROUP)
+    }
+
+    /// As its type has it.
+    pub(super) fn definition(self) -> CustomResourceDefinition {
+        match self {
+            Self::VirtualService => VirtualService::crd(),
+            Self::DestinationRule => DestinationRule::crd(),
+            Self::ServiceEntry => ServiceEntry::crd(),
+            Self::Sidecar => Sidecar::crd(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::IstioKind;
+
+    #[test]
+    fn kinds_are_called_what_their_types_say() {
+        for kind in IstioKind::ALL {
+            assert_eq!(kind.resource().kind, kind.name());
+            assert_eq!(kind.resource().group, IstioKind::GROUP);
+            assert_eq!(IstioKind::named(kind.name()), Some(kind));
+            assert_eq!(
+                kind.definition().metadata.name.as_deref(),
+                Some(kind.custom_resource().as_str())
+            );
+        }
+        assert_eq!(IstioKind::named("Gateway"), None);
+    }
+}
