@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::compile::Problem;
 use super::world::Key;
-use crate::api::{DestinationRule, ServiceEntry, Sidecar, VirtualService};
+use crate::api::IstioKind;
 pub(crate) use condition::Said;
 use condition::said;
 
@@ -33,8 +33,13 @@ const RETRY: Duration = Duration::from_secs(10);
 /// How long one object may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A kind and an object of it.
-type Id = (&'static str, Key);
+/// One very object: another of its name that comes after it is not it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Id {
+    kind: &'static str,
+    key: Key,
+    uid: String,
+}
 
 struct Statuses {
     client: Client,
@@ -91,12 +96,15 @@ impl Statuses {
 
     /// What objects say from an earlier time.
     async fn list(&mut self) -> anyhow::Result<()> {
-        for (kind, resource) in kinds() {
+        for kind in IstioKind::ALL {
+            let (kind, resource) = (kind.name(), kind.resource());
             let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
             let found = api.list(&ListParams::default()).await.context(kind)?;
             for object in found {
                 if let Some(said) = Said::of(&object.data) {
-                    self.written.insert((kind, Key::of(&object.metadata)), said);
+                    let key = Key::of(&object.metadata);
+                    let uid = object.metadata.uid.unwrap_or_default();
+                    self.written.insert(Id { kind, key, uid }, said);
                 }
             }
         }
@@ -117,12 +125,15 @@ impl Statuses {
             }
             let writing = tokio::time::timeout(PATIENCE, self.write_one(&id, &said));
             match writing.await.context("no answer in time").flatten() {
-                Ok(()) => {
+                Ok(true) => {
                     self.written.insert(id, said);
+                }
+                Ok(false) => {
+                    self.written.remove(&id);
                 }
                 Err(error) => {
                     complete = false;
-                    let (kind, key) = id;
+                    let Id { kind, key, .. } = id;
                     tracing::warn!(kind, %key, error = format!("{error:#}"), "cannot write the status");
                 }
             }
@@ -130,17 +141,19 @@ impl Statuses {
         complete
     }
 
-    async fn write_one(&self, (kind, key): &Id, said: &Said) -> anyhow::Result<()> {
-        let Some((_, resource)) = kinds().into_iter().find(|(name, _)| name == kind) else {
-            return Ok(());
+    /// Whether the object is still there.
+    async fn write_one(&self, Id { kind, key, uid }: &Id, said: &Said) -> anyhow::Result<bool> {
+        let Some(resource) = IstioKind::named(kind).map(IstioKind::resource) else {
+            return Ok(false);
         };
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.namespace, &resource);
-        // One that is gone needs none.
-        let Some(mut object) = api.get_opt(&key.name).await? else {
-            return Ok(());
+        // One that is gone needs none, and another of its name one of its own.
+        let found = api.get_opt(&key.name).await?;
+        let Some(mut object) = found.filter(|object| object.uid().as_ref() == Some(uid)) else {
+            return Ok(false);
         };
         let Some(conditions) = condition::with(&object.data, said, Timestamp::now()) else {
-            return Ok(());
+            return Ok(true);
         };
         // Of this version of the object, or not at all: another replica may just have written it.
         let patch = json!({
@@ -177,15 +190,10 @@ impl Statuses {
         self.recorder
             .publish(&event, &object.object_ref(&resource))
             .await
-            .context("the Event")
+            .context("the Event")?;
+        Ok(true)
     }
 }
 
-fn kinds() -> [(&'static str, ApiResource); 4] {
-    [
-        ("VirtualService", ApiResource::erase::<VirtualService>(&())),
-        ("DestinationRule", ApiResource::erase::<DestinationRule>(&())),
-        ("ServiceEntry", ApiResource::erase::<ServiceEntry>(&())),
-        ("Sidecar", ApiResource::erase::<Sidecar>(&())),
-    ]
-}
+#[cfg(test)]
+mod tests;

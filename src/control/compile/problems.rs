@@ -28,6 +28,8 @@ pub struct Problem {
     pub kind: &'static str,
     /// The object's namespace and name.
     pub key: Key,
+    /// Of this very object, not of one of the same name before it.
+    pub uid: String,
     /// Which version of the object; a change of its spec is a reason to say it again.
     pub generation: i64,
     /// How bad it is.
@@ -143,6 +145,7 @@ fn problem<S: RuleSpec>(rule: &Rule<S>, severity: Severity, field: String, probl
         object: rule.title(),
         kind: S::KIND,
         key: rule.meta.key.clone(),
+        uid: rule.meta.uid.clone(),
         generation: rule.meta.generation,
         severity,
         field,

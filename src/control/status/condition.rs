@@ -65,7 +65,11 @@ impl Said {
 pub(super) fn said(problems: &BTreeSet<Problem>) -> BTreeMap<Id, Said> {
     let mut of_objects: BTreeMap<Id, Vec<&Problem>> = BTreeMap::new();
     for problem in problems {
-        let id = (problem.kind, problem.key.clone());
+        let id = Id {
+            kind: problem.kind,
+            key: problem.key.clone(),
+            uid: problem.uid.clone(),
+        };
         of_objects.entry(id).or_default().push(problem);
     }
     let said = of_objects.into_iter().map(|(id, problems)| {
@@ -125,6 +129,7 @@ mod tests {
             object: format!("VirtualService shop/{name}"),
             kind: "VirtualService",
             key: Key::new("shop", name),
+            uid: format!("uid of {name}"),
             generation: 1,
             severity,
             field: field.to_owned(),
@@ -140,7 +145,12 @@ mod tests {
             problem("b", Severity::Error, "spec.y"),
         ];
         let said = said(&problems.into());
-        let of = |name: &str| &said[&("VirtualService", Key::new("shop", name))];
+        let id = |name: &str| Id {
+            kind: "VirtualService",
+            key: Key::new("shop", name),
+            uid: format!("uid of {name}"),
+        };
+        let of = |name: &str| &said[&id(name)];
         assert_eq!(of("a").reason, "Warnings");
         assert!(of("a").accepted && !of("b").accepted);
         assert_eq!(
@@ -149,7 +159,7 @@ mod tests {
         );
         let long = [problem("a", Severity::Error, &"ä".repeat(10_000))];
         let said = super::said(&long.into());
-        let message = &said[&("VirtualService", Key::new("shop", "a"))].message;
+        let message = &said[&id("a")].message;
         assert!(message.len() <= LONGEST && message.ends_with('…'));
     }
 

@@ -17,6 +17,8 @@ use crate::api::{
 pub struct Meta {
     /// Namespace and name.
     pub key: Key,
+    /// Of this very object, not of one of the same name before it; empty in manifests.
+    pub uid: String,
     /// The older of two rules wins.
     pub created: Option<Timestamp>,
     /// Counts the changes of the spec.
@@ -159,6 +161,7 @@ impl<S: RuleSpec> Rule<S> {
         spec.validate(&mut findings);
         let meta = Meta {
             key: Key::of(&head.metadata),
+            uid: head.metadata.uid.unwrap_or_default(),
             created: head.metadata.creation_timestamp.map(|time| time.0),
             generation: head.metadata.generation.unwrap_or_default(),
         };
