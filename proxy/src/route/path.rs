@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 /// Dot segments resolved, percent-encoded unreserved characters decoded (RFC 3986, section 6.2.2), and `\` read as `/`:
 /// what Istio's mesh does by default, so that `/public/%2e%2e/admin` meets the rule for `/admin`. Slashes in a row are
-/// kept, and so is `%2F`. What does not begin with a slash (`*`, nothing for CONNECT) has no other form.
-pub(crate) fn canonical(path: &str) -> Cow<'_, str> {
+/// kept, and so is `%2F`. It is its own canonical form. What does not begin with a slash (`*`, nothing for CONNECT) has no other form.
+pub fn canonical(path: &str) -> Cow<'_, str> {
     let plain = !path.contains(['%', '\\']) && !path.contains("/.");
     if plain || !path.starts_with('/') {
         return Cow::Borrowed(path);
@@ -41,9 +41,15 @@ fn decoded(path: &str) -> String {
         let escape = rest.get(at + 1..at + 3).filter(|_| rest.as_bytes()[at] == b'%');
         let byte = escape.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         let unreserved = byte.filter(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte));
+        // What is decoded behind a percent sign that stands for itself would make an escape that nobody has written.
+        let unreserved = unreserved.filter(|byte| !(byte.is_ascii_hexdigit() && ends_in_escape(&decoded)));
         match unreserved {
             Some(byte) => {
                 decoded.push(char::from(byte));
+                rest = &rest[at + 3..];
+            }
+            None if byte.is_some() => {
+                decoded.push_str(&rest[at..at + 3]);
                 rest = &rest[at + 3..];
             }
             None => {
@@ -54,6 +60,15 @@ fn decoded(path: &str) -> String {
     }
     decoded.push_str(rest);
     decoded
+}
+
+/// Whether a digit or two are missing to an escape at its end.
+fn ends_in_escape(text: &str) -> bool {
+    match text.as_bytes() {
+        [.., b'%'] => true,
+        [.., b'%', digit] => digit.is_ascii_hexdigit(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -83,6 +98,8 @@ mod tests {
             ("/%ü", "/%ü"),
             ("/a\\..\\b", "/b"),
             ("/%252e%252e/a", "/%252e%252e/a"),
+            ("/%%32e%%32e/a", "/%%32e%%32e/a"),
+            ("/%2%65%2%7a", "/%2%65%2z"),
             ("*", "*"),
             ("", ""),
         ] {
