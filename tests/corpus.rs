@@ -1,7 +1,9 @@
 //! What the fuzzers of `fuzz/` found worth keeping, replayed: every file of a corpus goes through the check of its target.
 
+mod detect;
 mod manifest;
 mod review;
+mod route;
 
 use std::fs;
 use std::path::Path;
@@ -28,4 +30,14 @@ fn reviews() {
 #[test]
 fn manifests() {
     replay("manifest", manifest::check);
+}
+
+#[test]
+fn routes() {
+    replay("route", route::check);
+}
+
+#[test]
+fn first_bytes() {
+    replay("detect", detect::check);
 }

@@ -55,7 +55,7 @@ pub async fn detect<S: AsyncRead + Unpin>(
     let mut prefix = BytesMut::with_capacity(256);
     let begun = Instant::now();
     loop {
-        if let Some(detected) = judge_for(&prefix, sought) {
+        if let Some(detected) = judge(&prefix, sought) {
             return Ok((detected, Prefixed { prefix, stream }));
         }
         // Where only TLS is declared the server waits.
@@ -69,14 +69,15 @@ pub async fn detect<S: AsyncRead + Unpin>(
     }
 }
 
-/// Pure: what these first bytes are of what is looked for, or `None` if more are needed.
-fn judge_for(bytes: &[u8], sought: Sought) -> Option<Detected> {
+/// Pure: what these first bytes are of what is looked for, or `None` if more are needed. What it has said it never takes
+/// back: more bytes change nothing.
+pub fn judge(bytes: &[u8], sought: Sought) -> Option<Detected> {
     let tls = match sought.tls {
         true => client_hello::parse(bytes),
         false => Hello::Not,
     };
     let http = match sought.http {
-        true => judge(bytes),
+        true => judge_http(bytes),
         false => Some(Detected::Opaque),
     };
     match (tls, http) {
@@ -88,7 +89,7 @@ fn judge_for(bytes: &[u8], sought: Sought) -> Option<Detected> {
 
 /// Pure: what these first bytes are, or `None` if more are needed. HTTP/1 is a method of upper-case letters, a
 /// space and a target that begins like one (RFC 9112, section 3.2).
-fn judge(bytes: &[u8]) -> Option<Detected> {
+fn judge_http(bytes: &[u8]) -> Option<Detected> {
     if HTTP2_PREFACE.starts_with(&bytes[..bytes.len().min(HTTP2_PREFACE.len())]) {
         return (bytes.len() >= HTTP2_PREFACE.len()).then_some(Detected::Http);
     }
@@ -202,7 +203,7 @@ mod tests {
             (b" /", Some(Opaque)),
             (b"get /", Some(Opaque)),
         ] {
-            assert_eq!(judge(bytes), expected, "{}", bytes.escape_ascii());
+            assert_eq!(judge_http(bytes), expected, "{}", bytes.escape_ascii());
         }
     }
 
@@ -227,7 +228,7 @@ mod tests {
             (b"\x16\x02", BOTH, Some(Opaque)),
         ] {
             assert_eq!(
-                judge_for(bytes, sought),
+                judge(bytes, sought),
                 expected,
                 "{sought:?} {}",
                 bytes.escape_ascii()

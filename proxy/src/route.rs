@@ -32,6 +32,7 @@ pub use hosts::{Hosts, TlsRoute};
 pub use matcher::{InvalidMatch, Match};
 pub(crate) use matcher::{authority, authority_of};
 pub use operations::{HeaderOperations, Operations};
+pub use path::canonical;
 pub use redirect::Redirect;
 pub(crate) use retries::Ended;
 pub use retries::Retries;
