@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -180,7 +181,10 @@ pub(crate) fn first_pod(namespace: &Namespace, label: &str) -> Result<String> {
 
 /// `VmRSS: … kB, RssAnon: … kB` of a container's process 1.
 pub(crate) fn memory(namespace: &Namespace, pod: &str, container: &str) -> Result<String> {
-    let reader = format!("memory-{}", std::process::id());
+    // A pod keeps what it was debugged with, and its name.
+    static READERS: AtomicUsize = AtomicUsize::new(0);
+    let number = READERS.fetch_add(1, Ordering::Relaxed);
+    let reader = format!("memory-{}-{number}", std::process::id());
     let (target, name) = (format!("--target={container}"), format!("--container={reader}"));
     namespace.kubectl(&[
         "debug",
