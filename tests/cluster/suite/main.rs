@@ -28,6 +28,7 @@ mod rig;
 mod scene;
 mod security;
 mod sidecars;
+mod smuggling;
 mod told;
 mod traffic;
 mod trust;

@@ -3,7 +3,8 @@
 use crate::scene::Scene;
 use crate::{
     annotations, by_hand, calls, crowd, dual_stack, figures, install, load, probes, propagation, protocols,
-    reinvocation, restart, revisions, rig, security, sidecars, told, trust, uninstall, walkthrough,
+    reinvocation, restart, revisions, rig, security, sidecars, smuggling, told, trust, uninstall,
+    walkthrough,
 };
 
 /// A name to choose it by, and what happens in it.
@@ -207,6 +208,10 @@ pub(crate) const ACTS: &[&[Chapter]] = &[
                 ("protocols: PostgreSQL", protocols::postgres),
                 ("protocols: Redis", protocols::redis),
                 ("protocols: nginx and curl", protocols::web),
+                (
+                    "protocols: nginx sees no request that was smuggled",
+                    smuggling::nginx,
+                ),
                 ("protocols: TLS as it is", protocols::tls),
                 ("protocols: gRPC", protocols::grpc),
                 ("protocols: WebSockets", protocols::websocket),

@@ -57,6 +57,7 @@ spec:
     - { name: tcp-postgres, port: 5432 }
     - { name: redis, port: 6379 }
     - { name: http-web, port: 80, targetPort: 8080 }
+    - { name: http-noted, port: 8084 }
     - { name: h2c, appProtocol: kubernetes.io/h2c, port: 8081 }
     - { name: https-web, port: 443, targetPort: 8443 }
     - { name: grpc-echo, port: 9000 }
@@ -76,7 +77,7 @@ spec:
 "#;
 
 /// The namespace, once its pods are ready.
-fn ready() -> Result<&'static Namespace> {
+pub(crate) fn ready() -> Result<&'static Namespace> {
     let namespace = SCENE.namespace()?;
     namespace.ready("servers")?;
     namespace.ready("client")?;
@@ -85,7 +86,7 @@ fn ready() -> Result<&'static Namespace> {
 
 /// What a script prints that runs in the client's pod, and fails unless the proxies of both pods have carried it, the
 /// client's as `carried`.
-fn through(carried: &str, script: &str) -> Result<String> {
+pub(crate) fn through(carried: &str, script: &str) -> Result<String> {
     let namespace = ready()?;
     let sent = format!("outrigger_connections_total{{direction=\"Outbound\",carried=\"{carried}\"}}");
     let count = || -> Result<(f64, f64)> {
@@ -106,7 +107,7 @@ fn through(carried: &str, script: &str) -> Result<String> {
     Ok(printed)
 }
 
-fn say(what: &str) {
+pub(crate) fn say(what: &str) {
     for line in what.lines() {
         println!("    {line}");
     }

@@ -2,7 +2,9 @@
 a client that fails with what is wrong, and says how much it has sent."""
 
 import asyncio
+import pathlib
 import smtplib
+import socket
 import sys
 import threading
 import time
@@ -153,6 +155,29 @@ def smtp_client(address):
     print(f"greeted after {greeted * 1000:.0f} ms")
 
 
+def say_on_a_connection(address, written):
+    """Writes bytes, and waits for the other side to close, or to have nothing to say for a second."""
+    host, port = address.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=1) as connection:
+        try:
+            connection.sendall(written)
+            while connection.recv(65536):
+                pass
+        except (TimeoutError, ConnectionError):
+            pass
+
+
+def requests_client(address, label):
+    """Each file on a connection of its own, then a request that ends it; before it one that says which file follows."""
+    end = b"GET /end HTTP/1.1\r\nHost: end\r\nConnection: close\r\n\r\n"
+    files = sorted(pathlib.Path("/requests").iterdir())
+    for file in files:
+        mark = f"GET /mark/{label}/{file.stem} HTTP/1.1\r\nHost: mark\r\nConnection: close\r\n\r\n"
+        say_on_a_connection(address, mark.encode())
+        say_on_a_connection(address, file.read_bytes() + end)
+    print(f"{len(files)} files")
+
+
 async def serve():
     server = grpc_server(9000)
     Controller(Sink(), hostname="0.0.0.0", port=8025).start()
@@ -172,5 +197,7 @@ if __name__ == "__main__":
             websocket_client(address)
         case ["smtp", address]:
             smtp_client(address)
+        case ["requests", address, label]:
+            requests_client(address, label)
         case other:
             sys.exit(f"{other}? {__doc__}")
