@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http2 as h2_server;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
@@ -210,4 +211,33 @@ async fn large_headers_pass_both_ways() {
         (answer.status, answer.headers["x-large"].len()),
         (StatusCode::OK, value.len())
     );
+}
+
+#[tokio::test]
+async fn a_tunnel_is_one_stream() {
+    let tunnel = |mut request: Request<Incoming>| async move {
+        assert_eq!(request.uri().to_string(), "a.example:443");
+        let client = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let mut client = TokioIo::new(client.await.unwrap());
+            let mut said = [0; 4];
+            client.read_exact(&mut said).await.unwrap();
+            client.write_all(&said).await.unwrap();
+            client.shutdown().await.unwrap();
+        });
+        Response::new(empty())
+    };
+    let rig = Rig::with(&[server::http(tunnel).await]).await;
+    let mut client = http2(rig.proxy.outbound).await;
+    let asked = Request::builder()
+        .method(Method::CONNECT)
+        .version(Version::HTTP_2)
+        .uri("a.example:443");
+    let response = client.send_request(asked.body(empty()).unwrap()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let mut server = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+    server.write_all(b"ping").await.unwrap();
+    let mut heard = Vec::new();
+    server.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(heard, b"ping");
 }
