@@ -66,6 +66,10 @@ def _floor(site: Site, _protocol: Protocol) -> list[Process]:
     return [site.start(site.load, "floor", "127.0.0.1:8001", f"{network.PODS[0]}:{network.PORT}")]
 
 
+def _hyper(site: Site, _protocol: Protocol) -> list[Process]:
+    return [site.start(site.load, "pass", "127.0.0.1:8005", f"{network.PODS[0]}:{network.PORT}")]
+
+
 def _nginx(site: Site, protocol: Protocol) -> list[Process]:
     config = site.fill(
         "nginx.conf",
@@ -127,6 +131,7 @@ def _paired(site: Site, _protocol: Protocol) -> list[Process]:
 CONTENDERS = (
     Contender("direct", "direct", f"{network.PODS[0]}:{network.PORT}", _direct),
     Contender("floor", "TCP floor (copy)", "127.0.0.1:8001", _floor),
+    Contender("hyper", "HTTP/1 floor (hyper)", "127.0.0.1:8005", _hyper),
     Contender("nginx", "nginx", "127.0.0.1:8002", _nginx),
     Contender("haproxy", "haproxy", "127.0.0.1:8003", _haproxy),
     Contender("envoy", "Envoy", "127.0.0.1:8004", _envoy),

@@ -5,6 +5,7 @@ mod floor;
 mod grpc;
 mod held;
 mod open;
+mod pass;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,6 +22,8 @@ struct Args {
 enum Command {
     /// Copy TCP connections to an address
     Floor { listen: SocketAddr, to: SocketAddr },
+    /// Pass HTTP/1.1 on to an address
+    Pass { listen: SocketAddr, to: SocketAddr },
     /// Serve HTTP/1.1 with requests that wait, for `open`
     Held { listen: SocketAddr },
     /// Hold connections open, first with a request each and then idle; SERVER is `held` without a proxy
@@ -50,6 +53,7 @@ fn main() -> anyhow::Result<()> {
     local.block_on(&runtime, async {
         match args.command {
             Command::Floor { listen, to } => floor::run(listen, to).await,
+            Command::Pass { listen, to } => pass::run(listen, to).await,
             Command::Held { listen } => held::run(listen).await,
             Command::Open {
                 address,
