@@ -7,7 +7,9 @@ use clap::{CommandFactory, Parser};
 use mimalloc::MiMalloc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use outrigger::cli::{Cli, Command};
 use outrigger::inject::manifest::Outcome;
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
         Command::Demo(_) => "warn,outrigger_proxy=error",
         _ => "warn",
     });
-    let filter = match EnvFilter::try_new(log) {
+    let filter = match log.parse::<Targets>() {
         Ok(filter) => filter,
         Err(error) => {
             let _ = writeln!(
@@ -39,11 +41,10 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(colours(&std::io::stderr()))
-        .init();
+        .with_ansi(colours(&std::io::stderr()));
+    tracing_subscriber::registry().with(lines).with(filter).init();
     // Libraries that are not told a crypto provider take the process's; there is one for all.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match run(cli.command) {

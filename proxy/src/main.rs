@@ -7,7 +7,9 @@ use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use outrigger_proxy::app;
 use outrigger_proxy::config::RunArgs;
@@ -41,10 +43,11 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_new(&cli.log);
+    let filter = cli.log.parse::<Targets>();
     let bad_filter = filter.as_ref().err().map(ToString::to_string);
-    tracing_subscriber::fmt()
-        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new("info")))
+    tracing_subscriber::registry()
+        .with(tracing_subscriber::fmt::layer())
+        .with(filter.unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO)))
         .init();
     if let Some(error) = bad_filter {
         tracing::warn!(log = cli.log, error, "not a log filter; info is used");
