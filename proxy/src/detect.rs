@@ -117,6 +117,16 @@ pub struct Prefixed<S> {
     stream: S,
 }
 
+impl<S> From<S> for Prefixed<S> {
+    /// Nothing has been read yet.
+    fn from(stream: S) -> Self {
+        Self {
+            prefix: BytesMut::new(),
+            stream,
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,

@@ -12,12 +12,12 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, InvalidMessage};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::body::Body;
+use crate::pool::Stream;
 
 pub(crate) mod target;
 mod tls;
@@ -86,14 +86,16 @@ impl Client {
             .with_context(|| format!("connect to {authority}"))?;
         stream.set_nodelay(true)?;
         if !secure {
-            return http1(stream, uri, headers).await;
+            return http1(Stream::Plain(stream), uri, headers).await;
         }
         let name = ServerName::try_from(host.to_owned()).with_context(|| format!("host {host:?}"))?;
         let stream = TlsConnector::from(self.tls.clone())
             .connect(name, stream)
             .await
             .with_context(|| format!("TLS with {authority}"))?;
-        if stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2) {
+        let http2_chosen = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP2);
+        let stream = Stream::Encrypted(Box::new(stream));
+        if http2_chosen {
             http2(stream, uri, headers).await
         } else {
             http1(stream, uri, headers).await
@@ -101,10 +103,7 @@ impl Client {
     }
 }
 
-async fn http1<S>(stream: S, uri: &Uri, headers: &HeaderMap) -> anyhow::Result<Answer>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn http1(stream: Stream, uri: &Uri, headers: &HeaderMap) -> anyhow::Result<Answer> {
     let (mut sender, connection) = http1::Builder::new()
         .title_case_headers(true)
         .handshake(TokioIo::new(stream))
@@ -124,10 +123,7 @@ where
     answer(response, uri, connection)
 }
 
-async fn http2<S>(stream: S, uri: &Uri, headers: &HeaderMap) -> anyhow::Result<Answer>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn http2(stream: Stream, uri: &Uri, headers: &HeaderMap) -> anyhow::Result<Answer> {
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     let connection = drive(connection);
     let mut headers = headers.clone();

@@ -11,10 +11,11 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use crate::balance::Endpoint;
 use crate::body::Body;
+use crate::detect::Prefixed;
 use crate::drain::Drain;
 use crate::mesh::Destination;
 use crate::metrics::{Direction, Metrics};
@@ -101,11 +102,9 @@ pub struct Downstream {
     pub log: AccessLog,
 }
 
-/// Serves a connection until either side has ended it; the drain ends it after the request under way.
-pub async fn serve<S>(stream: S, upstream: Upstream, downstream: Downstream)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+/// Serves a connection until either side has ended it; the drain ends it after the request under way. There is one type of
+/// stream, so that hyper's server is in the program once.
+pub async fn serve(stream: Prefixed<TcpStream>, upstream: Upstream, downstream: Downstream) {
     let drain = downstream.drain.clone();
     let (stream, framings) = Followed::new(stream);
     let (to, from) = (upstream.clone(), downstream.clone());

@@ -60,7 +60,7 @@ impl Inbound {
                 metrics: self.metrics,
                 log: self.log,
             };
-            return http::serve(stream, upstream, downstream).await;
+            return http::serve(stream.into(), upstream, downstream).await;
         }
         self.metrics.connection(Direction::Inbound, Carried::Tcp);
         let mut record = Record::connection(&self.log, peer, address);

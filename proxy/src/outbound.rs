@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
-use crate::detect::{Detected, Sought, detect};
+use crate::detect::{Detected, Prefixed, Sought, detect};
 use crate::drain::Drain;
 use crate::http::{self, AccessLog, Downstream, Record, Upstream};
 use crate::listen::Connection;
@@ -62,10 +63,7 @@ impl Outbound {
         }
     }
 
-    async fn within<S>(self, stream: S, peer: SocketAddr, destination: Destination)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn within(self, stream: TcpStream, peer: SocketAddr, destination: Destination) {
         let Some(service) = destination.service() else {
             return;
         };
@@ -74,7 +72,7 @@ impl Outbound {
             tls: !service.tls.is_empty(),
         };
         match service.protocol {
-            Protocol::Http => self.http(stream, peer, destination).await,
+            Protocol::Http => self.http(stream.into(), peer, destination).await,
             Protocol::Tcp if !sought.tls => {
                 self.tcp(stream, peer, destination, &service.tcp, None).await;
             }
@@ -96,10 +94,7 @@ impl Outbound {
         }
     }
 
-    async fn http<S>(self, stream: S, peer: SocketAddr, destination: Destination)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    async fn http(self, stream: Prefixed<TcpStream>, peer: SocketAddr, destination: Destination) {
         self.count(Carried::Http);
         let downstream = Downstream {
             peer,

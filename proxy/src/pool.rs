@@ -30,6 +30,7 @@ mod tls;
 
 pub(crate) use opaque::open;
 pub(crate) use settings::Settings;
+pub(crate) use stream::Stream;
 
 use gate::Gate;
 

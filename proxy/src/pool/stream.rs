@@ -16,8 +16,9 @@ use super::settings::Settings;
 use super::tls::Inside;
 use crate::listen::keep_alive;
 
+/// One type for both, so that hyper's clients are in the program once.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Plain(TcpStream),
     Encrypted(Box<TlsStream<TcpStream>>),
 }
