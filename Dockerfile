@@ -3,6 +3,8 @@
 
 FROM rust:1-slim-bookworm AS build
 WORKDIR /src
+# Half a megabyte of relocations less in every sidecar's memory. Older C libraries than this image's cannot read it.
+ENV RUSTFLAGS="-C link-arg=-Wl,-z,pack-relative-relocs"
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     cargo build --profile dist --locked --package outrigger --package outrigger-proxy --bins \

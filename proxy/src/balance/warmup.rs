@@ -24,7 +24,10 @@ impl Warmup {
 
     /// The part of its share that an endpoint of this age gets, up to 1.
     pub(super) fn factor(&self, age: Duration) -> f64 {
-        let grown = (age.as_secs_f64() / self.window.as_secs_f64()).powf(1.0 / self.aggression);
+        let grown = libm::pow(
+            age.as_secs_f64() / self.window.as_secs_f64(),
+            1.0 / self.aggression,
+        );
         grown.max(self.minimum).min(1.0)
     }
 }
