@@ -250,10 +250,10 @@ impl<'a> Tries<'a> {
             count => count.into(),
         };
         headers.insert(ATTEMPT_COUNT, count);
-        let left = self
-            .limits
-            .timeout
-            .map(|limit| limit.saturating_sub(self.begun.elapsed()));
+        let left = self.limits.timeout.map(|limit| match self.count {
+            1 => limit,
+            _ => limit.saturating_sub(self.begun.elapsed()),
+        });
         let expected = match (left, self.limits.retries.per_try) {
             (Some(left), Some(per_try)) => Some(left.min(per_try)),
             (left, per_try) => left.or(per_try),

@@ -91,7 +91,7 @@ impl Connections {
             let idle = all.remove(at);
             drop(all);
             let usable = idle.since.elapsed() < settings.http1_idle && idle.sender.is_ready();
-            if usable && !fresh && !settings.is_spent(idle.made.elapsed(), idle.requests) {
+            if usable && !fresh && !settings.is_spent(|| idle.made.elapsed(), idle.requests) {
                 return Some(idle);
             }
         }
@@ -100,7 +100,7 @@ impl Connections {
     /// Keeps it for the next request, unless it had its share.
     pub(super) fn keep(&self, mut connection: Box<Connection>, settings: &Settings, gate: &Gate) {
         connection.requests += 1;
-        if settings.is_spent(connection.made.elapsed(), connection.requests) {
+        if settings.is_spent(|| connection.made.elapsed(), connection.requests) {
             return;
         }
         connection.since = Instant::now();
@@ -113,7 +113,7 @@ impl Connections {
         self.lock().retain(|idle| {
             idle.since.elapsed() < settings.http1_idle
                 && !idle.sender.is_closed()
-                && !settings.is_spent(idle.made.elapsed(), idle.requests)
+                && !settings.is_spent(|| idle.made.elapsed(), idle.requests)
         });
     }
 

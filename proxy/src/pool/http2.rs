@@ -101,7 +101,7 @@ impl Connections {
         let connection = all.iter_mut().find(|one| {
             home.is_none_or(|home| one.home == home)
                 && one.streams() < settings.streams
-                && !settings.is_spent(one.made.elapsed(), one.requests)
+                && !settings.is_spent(|| one.made.elapsed(), one.requests)
         })?;
         connection.used = Instant::now();
         connection.requests += 1;
@@ -152,7 +152,7 @@ impl Connection {
 
     /// It could not be made, or was closed, or the server has announced that it closes it, or it had its share.
     fn is_over(&self, settings: &Settings) -> bool {
-        let spent = self.streams() == 0 && settings.is_spent(self.made.elapsed(), self.requests);
+        let spent = self.streams() == 0 && settings.is_spent(|| self.made.elapsed(), self.requests);
         spent
             || match self.sender.peek() {
                 None => false,

@@ -70,10 +70,11 @@ impl Settings {
         self.tls.is_some()
     }
 
-    /// Whether a connection of this age that had so many requests is given no other.
-    pub(super) fn is_spent(&self, age: Duration, requests: u32) -> bool {
+    /// Whether a connection of this age that had so many requests is given no other. The clock is read only where there
+    /// is a limit.
+    pub(super) fn is_spent(&self, age: impl FnOnce() -> Duration, requests: u32) -> bool {
         self.requests.is_some_and(|most| requests >= most)
-            || self.longest.is_some_and(|longest| age >= longest)
+            || self.longest.is_some_and(|longest| age() >= longest)
     }
 }
 
@@ -117,7 +118,7 @@ mod tests {
         assert_eq!(default.connect_timeout, Duration::from_secs(10));
         assert_eq!(default.streams, 100);
         assert!(default.keepalive.is_none() && default.tls.is_none());
-        assert!(!default.is_spent(Duration::from_secs(1_000_000), u32::MAX));
+        assert!(!default.is_spent(|| Duration::from_secs(1_000_000), u32::MAX));
     }
 
     #[test]
@@ -139,7 +140,7 @@ mod tests {
         );
         for (age, requests, expected) in [(0, 2, false), (0, 3, true), (999, 0, false), (1_000, 0, true)] {
             assert_eq!(
-                said.is_spent(Duration::from_millis(age), requests),
+                said.is_spent(|| Duration::from_millis(age), requests),
                 expected,
                 "{age} {requests}"
             );
