@@ -28,6 +28,7 @@ mod failed;
 mod forward;
 mod headers;
 mod heads;
+mod interim;
 mod limits;
 mod mirror;
 mod onward;
@@ -43,6 +44,7 @@ pub(crate) use reply::NOT_DELIVERED;
 
 use admission::FramedTwice;
 use heads::Followed;
+use interim::Interims;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Envoy's words for a route's or a try's timeout.
@@ -106,13 +108,14 @@ pub struct Downstream {
 /// stream, so that hyper's server is in the program once.
 pub async fn serve(stream: Prefixed<TcpStream>, upstream: Upstream, downstream: Downstream) {
     let drain = downstream.drain.clone();
-    let (stream, framings) = Followed::new(stream);
+    let interims = Arc::new(Interims::new(downstream.metrics.clone()));
+    let (stream, framings) = Followed::new(stream, interims.clone());
     let (to, from) = (upstream.clone(), downstream.clone());
     let service = service_fn(move |mut request| {
         if request.version() != Version::HTTP_2 && framings.next_is_ambiguous() {
             request.extensions_mut().insert(FramedTwice);
         }
-        handle(request, to.clone(), from.clone())
+        handle(request, to.clone(), from.clone(), interims.clone())
     });
     let mut server = auto::Builder::new(TokioExecutor::new()).preserve_header_case(true);
     // No limit on how long a header section takes or a connection is idle: the application behind has its own,
@@ -165,6 +168,7 @@ async fn handle(
     request: Request<Incoming>,
     upstream: Upstream,
     downstream: Downstream,
+    interims: Arc<Interims>,
 ) -> Result<Response<Body>, std::convert::Infallible> {
     let upstream = upstream.of(&request).await;
     let direction = upstream.direction();
@@ -172,8 +176,11 @@ async fn handle(
     let (parts, body) = request.into_parts();
     let mut record = Record::begin(&parts, &upstream, &downstream);
     let request = Request::from_parts(parts, Body::streamed(body));
-    let mut response = forward::forward(request, &upstream, &downstream, &mut record).await;
+    // Clients of HTTP/1.0 know none (RFC 9110, section 15.2), and hyper has no way to send them in HTTP/2.
+    let told = (version == Version::HTTP_11).then_some(&interims);
+    let mut response = forward::forward(request, &upstream, &downstream, told, &mut record).await;
     if version != Version::HTTP_2 {
+        interims.answered();
         *response.version_mut() = version;
         if downstream.drain.begun() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response

@@ -91,6 +91,7 @@ pub struct Metrics {
     app_scrape_failures: Family<ScrapeLabels, Counter>,
     app_samples_dropped: Counter,
     mirrors_failed: Counter,
+    interims_dropped: Counter,
 }
 
 impl Default for Metrics {
@@ -105,6 +106,7 @@ impl Default for Metrics {
             app_scrape_failures: Family::default(),
             app_samples_dropped: Counter::default(),
             mirrors_failed: Counter::default(),
+            interims_dropped: Counter::default(),
             registry: Registry::default(),
         };
         registry.register(
@@ -142,6 +144,11 @@ impl Default for Metrics {
             "mirrors_failed",
             "Copies of requests that a mirror did not get or did not answer",
             metrics.mirrors_failed.clone(),
+        );
+        registry.register(
+            "interim_responses_dropped",
+            "Interim responses (1xx) that a client did not get",
+            metrics.interims_dropped.clone(),
         );
         Self { registry, ..metrics }
     }
@@ -191,6 +198,10 @@ impl Metrics {
 
     pub(crate) fn mirror_failed(&self) {
         self.mirrors_failed.inc();
+    }
+
+    pub(crate) fn interims_dropped(&self, responses: u64) {
+        self.interims_dropped.inc_by(responses);
     }
 
     /// All of it in OpenMetrics; `open` is the number of connections open now.

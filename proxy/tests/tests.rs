@@ -20,6 +20,7 @@ mod tests {
     mod hooks;
     mod http1;
     mod http2;
+    mod interim;
     mod limits;
     mod mirrors;
     mod outliers;

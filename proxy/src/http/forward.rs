@@ -9,6 +9,7 @@ use http::{Request, Response, StatusCode, Version};
 
 use super::access::{Flag, Record};
 use super::asked::Asked;
+use super::interim::Interims;
 use super::limits::Limits;
 use super::reply::{NOT_DELIVERED, Refuse};
 use super::tries::To;
@@ -27,6 +28,8 @@ pub(super) struct Passage<'a> {
     pub(super) body: Body,
     pub(super) refuse: Refuse,
     pub(super) downstream: &'a Downstream,
+    /// Where the client is told of interim responses.
+    pub(super) interims: Option<&'a Arc<Interims>>,
     pub(super) record: &'a mut Record,
 }
 
@@ -35,6 +38,7 @@ pub(super) async fn forward(
     request: Request<Body>,
     upstream: &Upstream,
     downstream: &Downstream,
+    interims: Option<&Arc<Interims>>,
     record: &mut Record,
 ) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
@@ -56,6 +60,7 @@ pub(super) async fn forward(
         body,
         refuse,
         downstream,
+        interims,
         record,
     };
     match upstream {

@@ -89,7 +89,7 @@ async fn send(
 ) -> Result<(), Failed> {
     let key = cluster.hash(copy.uri(), copy.headers(), source).key;
     let limits = Limits::none();
-    let mut tries = Tries::new(To::Cluster(cluster, dialled), &limits, key);
+    let mut tries = Tries::new(To::Cluster(cluster, dialled), &limits, key, None);
     let answer = tries.send(&mut copy, None, &mut Record::none()).await?;
     // Read to the end, so that the connection can be used again.
     let mut body = answer.response.into_body();

@@ -105,6 +105,7 @@ impl Passage<'_> {
             body,
             refuse,
             downstream,
+            interims,
             record,
         } = self;
         let mut body = std::mem::take(body);
@@ -127,7 +128,7 @@ impl Passage<'_> {
         let mut request = Request::from_parts(take_parts(parts), body);
         let client = wanted.map(|wanted| (wanted, hyper::upgrade::on(&mut request)));
         let mut passed = limits.timeout.map(|limit| limits.passed(limit));
-        let mut tries = Tries::new(to, &limits, hashed.key);
+        let mut tries = Tries::new(to, &limits, hashed.key, *interims);
         let sent = within(&mut passed, pin!(tries.send(&mut request, kept.as_ref(), record))).await;
         if let Some(kept) = &kept {
             kept.let_go();

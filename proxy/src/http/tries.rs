@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::access::{Flag, Record};
 use super::failed::Failed;
+use super::interim::Interims;
 use super::limits::{Limits, within};
 use super::outcome::Outcome;
 use super::spare::Spare;
@@ -49,6 +50,8 @@ pub(super) struct Tries<'a> {
     limits: &'a Limits<'a>,
     /// By which the cluster chooses; see [`Cluster::hash`].
     key: Option<u64>,
+    /// Where the client is told of interim responses.
+    interims: Option<&'a Arc<Interims>>,
     begun: Instant,
     tried: Vec<SocketAddr>,
     count: u32,
@@ -62,11 +65,17 @@ pub(super) struct Tries<'a> {
 }
 
 impl<'a> Tries<'a> {
-    pub(super) fn new(to: To<'a>, limits: &'a Limits<'a>, key: Option<u64>) -> Self {
+    pub(super) fn new(
+        to: To<'a>,
+        limits: &'a Limits<'a>,
+        key: Option<u64>,
+        interims: Option<&'a Arc<Interims>>,
+    ) -> Self {
         Self {
             to,
             limits,
             key,
+            interims,
             begun: Instant::now(),
             tried: Vec::new(),
             count: 1,
@@ -91,6 +100,9 @@ impl<'a> Tries<'a> {
             record.upstream(endpoint.address);
             self.at = Some(endpoint.clone());
             let spare = Spare::new(request, kept);
+            if let Some(interims) = self.interims {
+                interims.follow(request).await;
+            }
             let begun = Instant::now();
             let outcome = self.one(&endpoint, request, spare.as_ref()).await;
             let took = begun.elapsed();

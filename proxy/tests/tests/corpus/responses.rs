@@ -2,8 +2,8 @@
 //! another. Belongs to `corpus`.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use http::Method;
 use http_body_util::BodyExt;
@@ -71,13 +71,21 @@ async fn answer(mut stream: TcpStream, bytes: Arc<Vec<u8>>, used: Arc<AtomicBool
     }
 }
 
-/// The status, the fields that are not of every answer, the body, and whether it broke off.
+/// The statuses of interim responses, each once in a row, the status, the fields that are not of every answer, the body,
+/// and whether it broke off.
 async fn get(client: &mut Client, path: &str) -> String {
-    let response = client
-        .send(request(Method::GET, path).body(empty()).unwrap())
-        .await;
+    let mut asked = request(Method::GET, path).body(empty()).unwrap();
+    let interims = Arc::<Mutex<Vec<String>>>::default();
+    let heard = interims.clone();
+    hyper::ext::on_informational(&mut asked, move |interim| {
+        heard.lock().unwrap().push(interim.status().as_str().to_owned());
+    });
+    let response = client.send(asked).await;
     let (parts, mut body) = response.into_parts();
-    let mut got = parts.status.as_u16().to_string();
+    let mut statuses = std::mem::take(&mut *interims.lock().unwrap());
+    statuses.dedup();
+    statuses.push(parts.status.as_str().to_owned());
+    let mut got = statuses.join(" ");
     let every = [
         "content-length",
         "content-type",
