@@ -30,5 +30,7 @@ mod tests {
     mod routing;
     mod scrapes;
     mod tcp;
+    mod timeouts;
     mod tls;
+    mod upgrades;
 }

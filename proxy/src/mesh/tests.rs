@@ -1,8 +1,13 @@
+//! What a proxy has been told, and what it does not know.
+
 use prost::Message;
 use tokio::time::Instant;
 
 use super::{Carried, Link, Lookup, Mesh, Name};
 use crate::protocol::{ENDPOINTS, SELF, SERVICE, WORKLOAD, discovery, mesh};
+
+mod names;
+mod resolved;
 
 const ADDRESS: &str = "10.96.0.7:5000";
 
@@ -189,89 +194,6 @@ async fn a_new_stream_begins_with_what_is_held() {
     );
 }
 
-fn named(port: u16) -> mesh::Workload {
-    mesh::Workload {
-        host_ports: vec![port.into()],
-        ..workload()
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_no_address_says_is_asked_for_by_port_and_then_by_name() {
-    let (mesh, mut wanted) = Mesh::new();
-    mesh.set_link(Link::Up);
-    mesh.apply(response(WORKLOAD, SELF, &named(80)));
-    let outside = "203.0.113.9:80".parse().unwrap();
-    let finding = tokio::spawn({
-        let mesh = mesh.clone();
-        async move { mesh.find(outside).await }
-    });
-    assert_eq!(wanted.recv().await, Some(Name::parse("*:80")));
-    let all = mesh::Service {
-        hosts: [("api.example.com".to_owned(), "api.example.com:80".to_owned())].into(),
-        ..service("x:80")
-    };
-    mesh.apply(response(SERVICE, "*:80", &all));
-    let destination = finding.await.unwrap().unwrap();
-    assert_eq!(destination.address(), outside);
-    assert!(destination.named("other.example.com").await.is_none());
-    assert!(
-        wanted.try_recv().is_err(),
-        "nothing is asked of a name that is no service's"
-    );
-
-    let naming = tokio::spawn({
-        let destination = destination.clone();
-        async move { destination.named("api.example.com:80").await }
-    });
-    assert_eq!(wanted.recv().await, Some(Name::parse("api.example.com:80")));
-    mesh.apply(response(SERVICE, "api.example.com:80", &service("api:80")));
-    let api = naming.await.unwrap().unwrap();
-    assert_eq!(api.address(), outside);
-    assert_eq!(api.service().unwrap().host, "a.default.svc.cluster.local");
-    // An address of the mesh that no service has may be named as well.
-    drop(mesh.find("10.1.2.3:80".parse().unwrap()));
-    mesh.apply(gone(SERVICE, "api.example.com:80"));
-    assert!(destination.named("api.example.com").await.is_none());
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_address_of_the_mesh_may_be_known_by_name_alone() {
-    let (mesh, _wanted) = Mesh::new();
-    mesh.set_link(Link::Up);
-    mesh.apply(response(WORKLOAD, SELF, &named(5000)));
-    let finding = tokio::spawn({
-        let mesh = mesh.clone();
-        async move { mesh.find(ADDRESS.parse().unwrap()).await }
-    });
-    while mesh.subscriptions().len() < 2 {
-        tokio::task::yield_now().await;
-    }
-    mesh.apply(gone(SERVICE, ADDRESS));
-    while mesh.subscriptions()[1].0.1.len() < 2 {
-        tokio::task::yield_now().await;
-    }
-    mesh.apply(response(SERVICE, "*:5000", &service("a:5000")));
-    assert!(finding.await.unwrap().is_ok());
-}
-
-#[tokio::test(start_paused = true)]
-async fn more_hosts_than_are_used_are_not_followed() {
-    let (mesh, mut wanted) = Mesh::new();
-    mesh.set_link(Link::Up);
-    let mut hosts = 0;
-    while mesh.subscribe(Name::Host(format!("h{hosts}:80"))).is_some() {
-        hosts += 1;
-        wanted.try_recv().unwrap();
-    }
-    assert_eq!(hosts, 8192);
-    assert!(mesh.subscribe(Name::parse(ADDRESS)).is_some(), "addresses are");
-    assert!(
-        mesh.subscribe(Name::Host("h0:80".into())).is_some(),
-        "and what is known"
-    );
-}
-
 #[tokio::test]
 async fn what_is_refused_depends_on_the_policy_and_the_reason() {
     let (mesh, _wanted) = Mesh::new();
@@ -294,112 +216,4 @@ async fn what_is_refused_depends_on_the_policy_and_the_reason() {
         let refusal = mesh.refusal(address, why);
         assert_eq!(refusal.is_some(), refused, "{policy:?} {why:?}");
     }
-}
-
-fn endpoints(addresses: &[(&str, u32)]) -> mesh::Endpoints {
-    let one = |(address, port): &(&str, u32)| mesh::Endpoint {
-        address: (*address).to_owned(),
-        port: *port,
-        ..Default::default()
-    };
-    mesh::Endpoints {
-        endpoints: addresses.iter().map(one).collect(),
-    }
-}
-
-/// Where the service's connections go.
-fn led(mesh: &Mesh) -> Option<Vec<String>> {
-    let Lookup::Service(service) = subscribe(mesh).borrow().clone() else {
-        return None;
-    };
-    let crate::route::Target::Cluster(cluster) = &service.tcp[0].target else {
-        return None;
-    };
-    let all = cluster.endpoints()?;
-    Some(all.iter().map(|one| one.address.to_string()).collect())
-}
-
-#[tokio::test(start_paused = true)]
-async fn endpoints_with_names_are_resolved_again_and_again() {
-    use std::collections::HashMap;
-    use std::sync::{Arc, Mutex};
-
-    let (mesh, _wanted) = Mesh::new();
-    mesh.set_link(Link::Up);
-    let dns: Arc<Mutex<HashMap<String, Vec<&str>>>> = Arc::default();
-    let set = |name: &str, addresses: &[&'static str]| {
-        dns.lock().unwrap().insert(name.to_owned(), addresses.to_vec());
-    };
-    let lookup = {
-        let dns = dns.clone();
-        move |name: String| {
-            let answer = dns.lock().unwrap().get(&name).cloned();
-            let parsed = |all: Vec<&str>| all.iter().map(|one| one.parse().unwrap()).collect();
-            std::future::ready(
-                answer
-                    .map(parsed)
-                    .ok_or_else(|| std::io::Error::other("no such name")),
-            )
-        }
-    };
-    tokio::spawn(crate::resolver::run(mesh.clone(), lookup));
-    let passes = |seconds| tokio::time::sleep(std::time::Duration::from_secs(seconds));
-
-    let _open = subscribe(&mesh);
-    mesh.apply(response(SERVICE, ADDRESS, &service("a:5000")));
-    set("db.example.com", &["192.0.2.2", "192.0.2.1", "2001:db8::1"]);
-    mesh.apply(response(
-        ENDPOINTS,
-        "a:5000",
-        &endpoints(&[("db.example.com", 5432), ("192.0.2.1", 5432), ("192.0.2.9", 1)]),
-    ));
-    assert_eq!(led(&mesh), None, "held until DNS has answered");
-    passes(1).await;
-    let all = ["192.0.2.1:5432", "192.0.2.2:5432", "192.0.2.9:1"];
-    assert_eq!(led(&mesh).unwrap(), all);
-    set("db.example.com", &["2001:db8::1"]);
-    passes(10).await;
-    assert_eq!(led(&mesh).unwrap(), all, "not asked again yet");
-    passes(30).await;
-    assert_eq!(
-        led(&mesh).unwrap(),
-        ["[2001:db8::1]:5432", "192.0.2.1:5432", "192.0.2.9:1"]
-    );
-    dns.lock().unwrap().clear();
-    passes(60).await;
-    assert_eq!(led(&mesh).unwrap().len(), 3, "the last good answer stays");
-
-    mesh.apply(response(
-        ENDPOINTS,
-        "a:5000",
-        &endpoints(&[("late.example.com", 80)]),
-    ));
-    passes(1).await;
-    assert_eq!(
-        led(&mesh).unwrap(),
-        [""; 0],
-        "nothing there is nothing to wait for"
-    );
-    set("late.example.com", &["192.0.2.7"]);
-    passes(3).await;
-    assert_eq!(
-        led(&mesh).unwrap(),
-        ["192.0.2.7:80"],
-        "asked for sooner than what is known"
-    );
-    assert_eq!(mesh.names_to_resolve().len(), 1, "what is not used is forgotten");
-    mesh.apply(response(ENDPOINTS, "a:5000", &endpoints(&[("192.0.2.8", 80)])));
-    assert_eq!(led(&mesh).unwrap(), ["192.0.2.8:80"]);
-    let (_, refused) = mesh.apply(response(
-        ENDPOINTS,
-        "a:5000",
-        &endpoints(&[("192.0.2.8", 70_000)]),
-    ));
-    assert!(
-        refused[0]
-            .to_string()
-            .contains("192.0.2.8:70000 is not an address"),
-        "{}",
-        refused[0]
-    );
 }

@@ -17,6 +17,7 @@ use super::rig::{Proxy, Rig, VIP};
 use super::server::{self, read_until};
 
 const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
+const PROCESSING: &str = "HTTP/1.1 102 Processing\r\n\r\n";
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 /// A client that has asked, and the server that has been asked.
@@ -61,11 +62,8 @@ async fn it_comes_before_the_final_response() {
     let (mut client, mut server) = asked(rig.proxy.outbound, &listener, GET).await;
     // One after another, each when the client has the one before; and the next request on the same connections.
     for _ in 0..2 {
-        says(&mut server, "HTTP/1.1 102 Processing\r\n\r\n").await;
-        assert_eq!(
-            read_until(&mut client, "\r\n\r\n").await,
-            "HTTP/1.1 102 Processing\r\n\r\n"
-        );
+        says(&mut server, PROCESSING).await;
+        assert_eq!(read_until(&mut client, "\r\n\r\n").await, PROCESSING);
         // What is of one connection ends with it, and so does a length.
         says(
             &mut server,
