@@ -72,6 +72,12 @@ impl<'a> Limits<'a> {
                 self.retries.to_mut().also(words.split(','));
             }
         }
+        if let Some(statuses) = take("x-envoy-retriable-status-codes") {
+            self.retries.to_mut().also_statuses(statuses.split(','));
+        }
+        if let Some(names) = take("x-envoy-retriable-header-names") {
+            self.retries.to_mut().also_headers(names.split(','));
+        }
         if let Some(wish) = take("x-envoy-max-retries").and_then(|value| value.parse().ok()) {
             self.retries.to_mut().attempts = wish;
         }

@@ -1,6 +1,7 @@
 //! When a request is tried again, and how long to wait before. Used by `http::tries`, which never sends a request twice
 //! of which something may have reached an application unless the words of this policy say so.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -25,7 +26,10 @@ pub struct Retries {
     /// How long one try may take to answer.
     pub per_try: Option<Duration>,
     on: Vec<Condition>,
+    /// For `retriable-status-codes`.
     statuses: Vec<StatusCode>,
+    /// For `retriable-headers`: any of them.
+    headers: Vec<HeaderName>,
     backoff: Duration,
     /// Whether endpoints that were tried are as good as others.
     pub same_endpoints: bool,
@@ -41,6 +45,7 @@ enum Condition {
     RefusedStream,
     Retriable4xx,
     RetriableStatusCodes,
+    RetriableHeaders,
     RateLimited,
     Grpc(u8),
 }
@@ -69,6 +74,7 @@ impl Default for Retries {
             per_try: None,
             on: vec![Condition::ConnectFailure, Condition::RefusedStream],
             statuses: Vec::new(),
+            headers: Vec::new(),
             backoff: BACKOFF,
             same_endpoints: false,
         }
@@ -83,6 +89,7 @@ impl Retries {
             per_try: milliseconds(published.per_try_timeout_ms),
             on: Vec::new(),
             statuses: statuses.collect::<Result<_, _>>()?,
+            headers: Vec::new(),
             backoff: milliseconds(published.backoff_ms).unwrap_or(BACKOFF),
             same_endpoints: published.same_endpoints,
         };
@@ -107,6 +114,16 @@ impl Retries {
             .extend(words.into_iter().filter_map(|word| Condition::parse(word.trim())));
     }
 
+    /// Adds statuses for `retriable-status-codes`. What is none changes nothing.
+    pub(crate) fn also_statuses<'a>(&mut self, statuses: impl IntoIterator<Item = &'a str>) {
+        self.statuses.extend(parsed::<StatusCode>(statuses));
+    }
+
+    /// Adds names of responses' headers for `retriable-headers`. What is none changes nothing.
+    pub(crate) fn also_headers<'a>(&mut self, names: impl IntoIterator<Item = &'a str>) {
+        self.headers.extend(parsed::<HeaderName>(names));
+    }
+
     /// Whether a request that ended so is tried again.
     pub(crate) fn wants(&self, ended: Ended<'_>) -> bool {
         use Condition::{ConnectFailure, GatewayError, RefusedStream, Reset, ServerError};
@@ -118,7 +135,7 @@ impl Retries {
             Ended::Answered(status, headers) => self
                 .on
                 .iter()
-                .any(|condition| condition.meets(status, headers, &self.statuses)),
+                .any(|condition| condition.meets(status, headers, self)),
             // What a client would get without a retry is a 503 of ours: a gateway's error.
             Ended::NotConnected => on(&[ConnectFailure, Reset, ServerError, GatewayError]),
             Ended::Refused => on(&[RefusedStream, Reset, ServerError, GatewayError]),
@@ -151,6 +168,7 @@ impl Condition {
             "refused-stream" => Self::RefusedStream,
             "retriable-4xx" => Self::Retriable4xx,
             "retriable-status-codes" => Self::RetriableStatusCodes,
+            "retriable-headers" => Self::RetriableHeaders,
             "envoy-ratelimited" => Self::RateLimited,
             "cancelled" => Self::Grpc(1),
             "deadline-exceeded" => Self::Grpc(4),
@@ -163,12 +181,13 @@ impl Condition {
     }
 
     /// gRPC's status counts where it is in the headers: a response without messages.
-    fn meets(self, status: StatusCode, headers: &HeaderMap, statuses: &[StatusCode]) -> bool {
+    fn meets(self, status: StatusCode, headers: &HeaderMap, policy: &Retries) -> bool {
         match self {
             Self::ServerError => status.is_server_error(),
             Self::GatewayError => matches!(status.as_u16(), 502..=504),
             Self::Retriable4xx => status == StatusCode::CONFLICT,
-            Self::RetriableStatusCodes => statuses.contains(&status),
+            Self::RetriableStatusCodes => policy.statuses.contains(&status),
+            Self::RetriableHeaders => policy.headers.iter().any(|name| headers.contains_key(name)),
             Self::Grpc(code) => {
                 let found = headers.get(GRPC_STATUS).and_then(|value| value.to_str().ok());
                 found.and_then(|value| value.parse().ok()) == Some(code)
@@ -176,6 +195,10 @@ impl Condition {
             Self::Reset | Self::ConnectFailure | Self::RefusedStream | Self::RateLimited => false,
         }
     }
+}
+
+fn parsed<'a, T: FromStr>(texts: impl IntoIterator<Item = &'a str>) -> impl Iterator<Item = T> {
+    texts.into_iter().filter_map(|text| text.trim().parse().ok())
 }
 
 /// `None` for 0, which stands for no limit.
@@ -244,6 +267,31 @@ mod tests {
         let default = Retries::default();
         assert!(default.wants(Ended::NotConnected) && default.wants(Ended::Refused));
         assert!(!default.wants(Ended::Answered(status(200), &unavailable)) && !default.wants(Ended::Reset));
+    }
+
+    #[test]
+    fn what_a_client_adds() {
+        let plain = HeaderMap::new();
+        let marked = HeaderMap::from_iter([("x-busy".parse().unwrap(), "1".parse().unwrap())]);
+        let status = |status: u16| StatusCode::from_u16(status).unwrap();
+        for (words, statuses, names, ended, expected) in [
+            ("retriable-status-codes", "404, 418", "", (418, &plain), true),
+            ("retriable-status-codes", "404,418", "", (429, &plain), true),
+            ("retriable-status-codes", "x,99,1000,418", "", (418, &plain), true),
+            ("retriable-status-codes", "404", "", (500, &plain), false),
+            ("5xx", "418", "", (418, &plain), false),
+            ("retriable-headers", "", "X-Other, X-Busy", (200, &marked), true),
+            ("retriable-headers", "", "x other,X-Busy", (200, &marked), true),
+            ("retriable-headers", "", "x-busy", (200, &plain), false),
+            ("retriable-headers", "200", "", (200, &marked), false),
+            ("5xx", "", "x-busy", (200, &marked), false),
+        ] {
+            let mut retries = on(&[words]);
+            retries.also_statuses(statuses.split(','));
+            retries.also_headers(names.split(','));
+            let wants = retries.wants(Ended::Answered(status(ended.0), ended.1));
+            assert_eq!(wants, expected, "{words} {statuses} {names} {}", ended.0);
+        }
     }
 
     #[test]

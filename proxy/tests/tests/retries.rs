@@ -148,13 +148,50 @@ async fn a_body_is_sent_again_if_it_is_not_too_long() {
     }
 }
 
+/// Each row is what the client asks for, the status, and how often the server was asked.
 #[tokio::test]
 async fn a_client_may_ask_for_retries_itself() {
-    let (address, count) = flaky(1, refusal(503)).await;
-    let rig = rig(&[address], |_| ()).await;
-    let asked = request(Method::GET, "/")
-        .header("x-envoy-retry-on", "5xx")
-        .header("x-envoy-max-retries", "3");
-    let answer = rig.client().await.ask(asked.body(empty()).unwrap()).await;
-    assert_eq!((answer.status, count.load(Ordering::SeqCst)), (StatusCode::OK, 2));
+    let refusal = || {
+        let response = Response::builder().status(418).header("x-busy", "1");
+        response.body(full("no")).unwrap()
+    };
+    for (asks, expected) in [
+        (vec![], (418, 1)),
+        (vec![("retry-on", "5xx")], (418, 1)),
+        (vec![("retry-on", "retriable-status-codes")], (418, 1)),
+        (
+            vec![
+                ("retry-on", "retriable-status-codes"),
+                ("retriable-status-codes", "404,418"),
+            ],
+            (200, 3),
+        ),
+        (
+            vec![
+                ("retry-on", "retriable-status-codes"),
+                ("retriable-status-codes", "404,418"),
+                ("max-retries", "1"),
+            ],
+            (418, 2),
+        ),
+        (vec![("retriable-status-codes", "404,418")], (418, 1)),
+        (
+            vec![
+                ("retry-on", "5xx,retriable-headers"),
+                ("retriable-header-names", "X-Other,X-Busy"),
+            ],
+            (200, 3),
+        ),
+        (vec![("retriable-header-names", "x-busy")], (418, 1)),
+    ] {
+        let (address, count) = flaky(2, refusal).await;
+        let rig = rig(&[address], |_| ()).await;
+        let mut asked = request(Method::GET, "/");
+        for (name, value) in &asks {
+            asked = asked.header(format!("x-envoy-{name}"), *value);
+        }
+        let answer = rig.client().await.ask(asked.body(empty()).unwrap()).await;
+        let found = (answer.status.as_u16(), count.load(Ordering::SeqCst));
+        assert_eq!(found, expected, "{asks:?}");
+    }
 }

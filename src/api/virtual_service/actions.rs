@@ -205,7 +205,7 @@ const GRPC_STATUSES: [&str; 17] = [
 ];
 
 /// Envoy's conditions for a retry that the proxy knows.
-const RETRY_CONDITIONS: [&str; 14] = [
+const RETRY_CONDITIONS: [&str; 15] = [
     "5xx",
     "gateway-error",
     "reset",
@@ -214,6 +214,7 @@ const RETRY_CONDITIONS: [&str; 14] = [
     "refused-stream",
     "retriable-4xx",
     "retriable-status-codes",
+    "retriable-headers",
     "envoy-ratelimited",
     "cancelled",
     "deadline-exceeded",

@@ -190,9 +190,16 @@ fn retries(field: &str, retries: &HttpRetry, found: &mut Findings) {
         }
     }
     let field_on = format!("{field}.retryOn");
-    for unknown in retry_on(retries.retry_on.as_deref().unwrap_or_default()).unknown {
+    let on = retry_on(retries.retry_on.as_deref().unwrap_or_default());
+    if on.conditions.contains(&"retriable-headers") {
+        found.warning(
+            field_on.clone(),
+            "retriable-headers has an effect for requests alone that name headers in x-envoy-retriable-header-names",
+        );
+    }
+    for unknown in on.unknown {
         match unknown {
-            "retriable-headers" | "http3-post-connect-failure" => {
+            "http3-post-connect-failure" => {
                 found.warning(field_on.clone(), format!("{unknown} has no effect"));
             }
             _ => found.error(
