@@ -80,6 +80,8 @@ enum Source {
 pub struct Ask<'a> {
     /// Where it has been already: it goes there no more.
     pub tried: &'a [SocketAddr],
+    /// Endpoints whose level of localities it leaves for another, if there is one.
+    pub leaves: &'a [SocketAddr],
     /// See [`Cluster::hash`].
     pub key: Option<u64>,
     /// Where the client dialled, for clusters that go there.

@@ -68,6 +68,7 @@ pub(crate) async fn balanced(
                 tried: &tried,
                 key,
                 original: Some(dialled),
+                ..Ask::default()
             })
             .await
     {

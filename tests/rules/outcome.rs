@@ -152,6 +152,9 @@ fn retries(retries: &mesh::Retries) -> String {
     if retries.same_endpoints {
         text += " anywhere";
     }
+    if retries.remote_localities {
+        text += " afar";
+    }
     text
 }
 

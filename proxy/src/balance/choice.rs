@@ -23,6 +23,8 @@ pub(super) struct Choice {
     /// Every endpoint that was told, for those who look on.
     pub(super) all: Arc<[Arc<Endpoint>]>,
     levels: Vec<Level>,
+    /// Those that are not used as long as the ones before are healthy, in their order: for tries that leave these.
+    reserve: Vec<Level>,
     /// When an endpoint that is ejected may come back.
     pub(super) until: Option<Instant>,
 }
@@ -98,8 +100,13 @@ impl Choice {
             left -= share;
             Level { share, groups }
         });
-        let levels = levels.filter(|level| level.share > 0).collect();
-        Self { levels, all, until }
+        let (levels, reserve) = levels.partition(|level| level.share > 0);
+        Self {
+            levels,
+            reserve,
+            all,
+            until,
+        }
     }
 
     /// The endpoint for one try, or `None` if there is none that it may go to.
@@ -117,6 +124,17 @@ impl Choice {
             hash(&key.to_le_bytes(), seed)
         };
         let mut draw = || ask.key.map_or_else(&mut draw, &mut by_key);
+        if !ask.leaves.is_empty() {
+            let others = self.levels.iter().chain(&self.reserve);
+            let mut others = others.filter(|level| !level.has_any(ask.leaves));
+            let found = others.find_map(|level| {
+                let group = by_share(&level.groups, |group| group.share, &mut draw)?;
+                group.pick(how, ask, turn, &mut draw, now)
+            });
+            if found.is_some() {
+                return found;
+            }
+        }
         let level = by_share(&self.levels, |level| level.share, &mut draw)?;
         let group = by_share(&level.groups, |group| group.share, &mut draw)?;
         group.pick(how, ask, turn, &mut draw, now).or_else(|| {
@@ -149,6 +167,13 @@ fn by_share<'a, T>(all: &'a [T], share: impl Fn(&T) -> u64, draw: &mut dyn FnMut
         left = left.saturating_sub(share(one));
         hit
     })
+}
+
+impl Level {
+    fn has_any(&self, addresses: &[SocketAddr]) -> bool {
+        let mut endpoints = self.groups.iter().flat_map(|group| &group.endpoints);
+        endpoints.any(|endpoint| addresses.contains(&endpoint.address))
+    }
 }
 
 impl Group {

@@ -207,6 +207,53 @@ async fn what_is_near_fails_over_to_what_is_far() {
     assert_eq!(shares(&cluster, 10).await, [(3, 10)].into());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_try_may_leave_localities() {
+    let mut policy = ejecting();
+    policy.locality = Some(mesh::LocalityPolicy::default());
+    let mut told = described(&[1, 2, 3, 4]);
+    for (one, (region, zone)) in told
+        .iter_mut()
+        .zip([("eu", "a"), ("eu", "a"), ("eu", "b"), ("us", "a")])
+    {
+        (one.locality.region, one.locality.zone) = (region.into(), zone.into());
+    }
+    let (_endpoints, cluster) = with_policy(policy, told);
+    let place = Place {
+        locality: mesh::Locality {
+            region: "eu".into(),
+            zone: "a".into(),
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    cluster.place(&Arc::new(place));
+    let next = async |leaves: &[u16], tried: &[u16]| {
+        let ask = Ask {
+            leaves: &addresses(leaves),
+            tried: &addresses(tried),
+            ..Ask::default()
+        };
+        port(&cluster, ask).await
+    };
+    for (leaves, tried, expected) in [
+        (&[][..], &[1][..], Some(2)),
+        (&[], &[1, 2], None),
+        (&[1], &[1], Some(3)),
+        (&[1, 2], &[1, 2], Some(3)),
+        (&[1, 3], &[1, 3], Some(4)),
+        (&[1, 3], &[], Some(4)),
+        // With none left, all are as good as before.
+        (&[1, 3, 4], &[1, 3, 4], Some(2)),
+        // One that is not there any more was nowhere.
+        (&[9], &[1], Some(2)),
+    ] {
+        assert_eq!(next(leaves, tried).await, expected, "{leaves:?} {tried:?}");
+    }
+    fail(&cluster, 3);
+    assert_eq!(next(&[1], &[1]).await, Some(4));
+}
+
 #[tokio::test]
 async fn a_key_keeps_its_endpoint() {
     let by = mesh::consistent_hash::By::Header("x-user".into());
@@ -229,7 +276,7 @@ async fn a_key_keeps_its_endpoint() {
         let ask = Ask {
             key: request(user),
             tried,
-            original: None,
+            ..Ask::default()
         };
         port(&cluster, ask).await.unwrap()
     };

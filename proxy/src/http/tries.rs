@@ -54,6 +54,8 @@ pub(super) struct Tries<'a> {
     interims: Option<&'a Arc<Interims>>,
     begun: Instant,
     tried: Vec<SocketAddr>,
+    /// Whose localities retries leave: every endpoint so far, if the policy wants it.
+    been: Vec<SocketAddr>,
     count: u32,
     /// Of these, by the policy of retries.
     retried: u32,
@@ -78,6 +80,7 @@ impl<'a> Tries<'a> {
             interims,
             begun: Instant::now(),
             tried: Vec::new(),
+            been: Vec::new(),
             count: 1,
             retried: 0,
             stale: 0,
@@ -206,6 +209,9 @@ impl<'a> Tries<'a> {
         if retries.attempts == 0 {
             return None;
         }
+        if retries.remote_localities {
+            self.been.push(last.address);
+        }
         let unread = matches!(ended, Ended::NotConnected | Ended::Refused);
         if unread || !retries.same_endpoints {
             self.tried.push(last.address);
@@ -243,6 +249,8 @@ impl<'a> Tries<'a> {
             To::Cluster(cluster, dialled) => {
                 let ask = Ask {
                     tried: &self.tried,
+                    // As Istio has it, a locality gets two tries before the next one is used.
+                    leaves: &self.been[..self.been.len() / 2 * 2],
                     key: self.key,
                     original: Some(dialled),
                 };

@@ -33,6 +33,8 @@ pub struct Retries {
     backoff: Duration,
     /// Whether endpoints that were tried are as good as others.
     pub same_endpoints: bool,
+    /// Whether every second retry leaves the localities that were tried.
+    pub remote_localities: bool,
 }
 
 /// What a policy can name.
@@ -77,6 +79,7 @@ impl Default for Retries {
             headers: Vec::new(),
             backoff: BACKOFF,
             same_endpoints: false,
+            remote_localities: false,
         }
     }
 }
@@ -92,6 +95,7 @@ impl Retries {
             headers: Vec::new(),
             backoff: milliseconds(published.backoff_ms).unwrap_or(BACKOFF),
             same_endpoints: published.same_endpoints,
+            remote_localities: published.remote_localities,
         };
         retries.also(published.on.iter().map(String::as_str));
         if published.on.is_empty() {

@@ -8,12 +8,15 @@ use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use outrigger_proxy::protocol::mesh::{HttpRoute, Retries};
+use outrigger_proxy::protocol::mesh::{
+    HttpRoute, Locality, LocalityPolicy, OutlierDetection, Retries, TrafficPolicy, Workload,
+};
+use outrigger_proxy::protocol::{ENDPOINTS, SELF, WORKLOAD};
 
 use super::client::{Body, empty, fed, full, http2, request, request2};
 use super::published::{http, route, to};
 use super::rig::Rig;
-use super::{client, server};
+use super::{client, published, server};
 
 /// A rig with one route to these endpoints.
 pub(crate) async fn rig(addresses: &[std::net::SocketAddr], change: impl FnOnce(&mut HttpRoute)) -> Rig {
@@ -193,5 +196,45 @@ async fn a_client_may_ask_for_retries_itself() {
         let answer = rig.client().await.ask(asked.body(empty()).unwrap()).await;
         let found = (answer.status.as_u16(), count.load(Ordering::SeqCst));
         assert_eq!(found, expected, "{asks:?}");
+    }
+}
+
+/// Each row is whether retries may go far, and what is answered after how many tries near.
+#[tokio::test]
+async fn a_second_retry_may_leave_the_region() {
+    let place = |region: &str| {
+        Some(Locality {
+            region: region.into(),
+            ..Default::default()
+        })
+    };
+    for (remote_localities, expected) in [(true, (200, 2)), (false, (503, 3))] {
+        let (near, tried) = flaky(usize::MAX, refusal(503)).await;
+        let far = server::named("far").await;
+        let rig = rig(&[], |route| {
+            route.retries = on(&["5xx"], 2).map(|retries| Retries {
+                remote_localities,
+                ..retries
+            });
+            route.backends[0].policy = Some(TrafficPolicy {
+                locality: Some(LocalityPolicy::default()),
+                outlier_detection: Some(OutlierDetection::default()),
+                ..Default::default()
+            });
+        })
+        .await;
+        let workload = Workload {
+            locality: place("eu"),
+            ..Default::default()
+        };
+        rig.control_plane.publish(WORKLOAD, SELF, &workload).await;
+        let mut endpoints = published::endpoints(&[near, far]);
+        for (endpoint, region) in endpoints.endpoints.iter_mut().zip(["eu", "us"]) {
+            endpoint.locality = place(region);
+        }
+        rig.control_plane.publish(ENDPOINTS, "all", &endpoints).await;
+        let answer = rig.client().await.get("/").await;
+        let found = (answer.status.as_u16(), tried.load(Ordering::SeqCst));
+        assert_eq!(found, expected, "{remote_localities}");
     }
 }

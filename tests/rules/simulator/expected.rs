@@ -213,7 +213,7 @@ impl Operation {
 }
 
 impl Retries {
-    /// `WORD,WORD [each TIME] [backoff TIME] [anywhere]`
+    /// `WORD,WORD [each TIME] [backoff TIME] [anywhere] [afar]`
     fn parse(attempts: usize, text: &str) -> Self {
         let mut words = text.split(' ');
         let on = words.next().unwrap_or_default().split(',').map(str::to_owned);
@@ -227,7 +227,7 @@ impl Retries {
             match word {
                 "each" => retries.each = words.next().map(time),
                 "backoff" => retries.backoff = words.next().is_some(),
-                "anywhere" => {}
+                "anywhere" | "afar" => {}
                 _ => panic!("{text}: what is {word}?"),
             }
         }

@@ -208,12 +208,6 @@ fn retries(field: &str, retries: &HttpRetry, found: &mut Findings) {
             ),
         }
     }
-    if retries.retry_remote_localities == Some(true) {
-        found.warning(
-            format!("{field}.retryRemoteLocalities"),
-            "has no effect: a retry chooses among the endpoints that the load balancer allows",
-        );
-    }
 }
 
 fn cors(field: &str, cors: &CorsPolicy, found: &mut Findings) {

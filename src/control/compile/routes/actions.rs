@@ -194,6 +194,7 @@ fn retries(retries: &HttpRetry) -> mesh::Retries {
         statuses: given.statuses,
         backoff_ms: milliseconds(retries.backoff.as_deref()),
         same_endpoints: retries.retry_ignore_previous_hosts == Some(false),
+        remote_localities: retries.retry_remote_localities == Some(true),
     }
 }
 
