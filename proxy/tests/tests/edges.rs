@@ -165,6 +165,36 @@ async fn an_authority_beats_a_host_and_too_many_headers_are_431() {
     assert_eq!(refused.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
 }
 
+/// Each row is how many KiB of headers a request and its response have in HTTP/1.1 and in HTTP/2, and what comes of it.
+#[tokio::test]
+async fn heads_have_limits() {
+    let large = |request: Request<Incoming>| async move {
+        let kib: usize = request.uri().path()[1..].parse().unwrap();
+        let response = Response::builder().header("x-large", "x".repeat(kib << 10));
+        response.body(empty()).unwrap()
+    };
+    let rig = Rig::with(&[server::http2(large, 1 << 20).await]).await;
+    for (asked, answered, one, two) in [
+        (1, 1, 200, 200),
+        (58, 58, 200, 200),
+        (1, 62, 200, 503),
+        (1, 900, 502, 503),
+    ] {
+        let (path, value) = (format!("/{answered}"), "x".repeat(asked << 10));
+        let sent = request(Method::GET, &path).header("x-large", &value);
+        let answer = rig.client().await.ask(sent.body(empty()).unwrap()).await;
+        assert_eq!(answer.status.as_u16(), one, "HTTP/1.1: {asked} {answered}");
+        let sent = request2(Method::GET, &path).header("x-large", &value);
+        let mut client = http2(rig.proxy.outbound).await;
+        let response = client.send_request(sent.body(empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status().as_u16(), two, "HTTP/2: {asked} {answered}");
+    }
+    let large = request2(Method::GET, "/1").header("x-large", "x".repeat(61 << 10));
+    let mut client = http2(rig.proxy.outbound).await;
+    let refused = client.send_request(large.body(empty()).unwrap()).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+}
+
 /// Nothing piles up in between on the way back either.
 #[tokio::test]
 async fn a_large_response_streams_at_the_speed_of_its_reader() {
