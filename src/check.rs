@@ -175,8 +175,8 @@ async fn settings(
 /// What is wrong with the rules, as their statuses say.
 async fn rules_of(cluster: &Cluster) -> anyhow::Result<Vec<Verdict>> {
     let mut found = vec![];
-    for kind in IstioKind::ALL {
-        let path = format!("/apis/{}/v1/{}", IstioKind::GROUP, kind.resource().plural);
+    for (kind, resource) in cluster.served().await? {
+        let path = format!("/apis/{}/{}", resource.api_version, resource.plural);
         match cluster.get(&path).await? {
             // Without the kind there is no object of it.
             Ok(list) => {

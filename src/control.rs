@@ -6,6 +6,7 @@ pub mod compile;
 pub mod directory;
 pub mod discovery;
 pub mod feed;
+pub(crate) mod served;
 pub mod status;
 pub mod watch;
 pub mod world;

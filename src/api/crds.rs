@@ -7,9 +7,6 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 
 use super::IstioKind;
 
-/// The versions of networking.istio.io that are served, all with the same schema, the stored one first.
-const VERSIONS: [&str; 3] = ["v1", "v1beta1", "v1alpha3"];
-
 /// VirtualService, DestinationRule, ServiceEntry and Sidecar. Fields that Istio knows and the schema does not are kept, never pruned.
 pub fn crds() -> Vec<CustomResourceDefinition> {
     let crds = IstioKind::ALL.into_iter().map(IstioKind::definition);
@@ -44,12 +41,13 @@ fn serve_all_versions(mut crd: CustomResourceDefinition) -> CustomResourceDefini
         status: Some(CustomResourceSubresourceStatus(serde_json::json!({}))),
         ..Default::default()
     });
-    crd.spec.versions = VERSIONS
-        .iter()
+    // All have the same schema, and the newest is stored.
+    crd.spec.versions = IstioKind::VERSIONS
+        .into_iter()
         .enumerate()
         .map(|(index, version)| {
             let mut served = stored.clone();
-            served.name = (*version).to_owned();
+            served.name = version.to_owned();
             served.storage = index == 0;
             served
         })

@@ -18,6 +18,9 @@ pub(crate) enum IstioKind {
 impl IstioKind {
     pub(crate) const GROUP: &str = "networking.istio.io";
 
+    /// The versions, the newest first. All have the same fields. Istio's own definitions have `v1` since 1.22.
+    pub(crate) const VERSIONS: [&str; 3] = ["v1", "v1beta1", "v1alpha3"];
+
     pub(crate) const ALL: [Self; 4] = [
         Self::VirtualService,
         Self::DestinationRule,
@@ -39,8 +42,16 @@ impl IstioKind {
         }
     }
 
-    /// How the API server is asked for objects of it.
-    pub(crate) fn resource(self) -> ApiResource {
+    /// How an API server that serves this version is asked for objects of it.
+    pub(crate) fn resource(self, version: &str) -> ApiResource {
+        let mut resource = self.newest();
+        version.clone_into(&mut resource.version);
+        resource.api_version = format!("{}/{version}", Self::GROUP);
+        resource
+    }
+
+    /// In the newest version.
+    fn newest(self) -> ApiResource {
         match self {
             Self::VirtualService => ApiResource::erase::<VirtualService>(&()),
             Self::DestinationRule => ApiResource::erase::<DestinationRule>(&()),
@@ -51,7 +62,7 @@ impl IstioKind {
 
     /// The name of its CustomResourceDefinition.
     pub(crate) fn custom_resource(self) -> String {
-        format!("{}.{}", self.resource().plural, Self::GROUP)
+        format!("{}.{}", self.newest().plural, Self::GROUP)
     }
 
     /// As its type has it.
@@ -72,8 +83,16 @@ mod tests {
     #[test]
     fn kinds_are_called_what_their_types_say() {
         for kind in IstioKind::ALL {
-            assert_eq!(kind.resource().kind, kind.name());
-            assert_eq!(kind.resource().group, IstioKind::GROUP);
+            assert_eq!(kind.newest().kind, kind.name());
+            assert_eq!(kind.resource(IstioKind::VERSIONS[0]), kind.newest());
+            for version in IstioKind::VERSIONS {
+                let resource = kind.resource(version);
+                assert_eq!(
+                    (resource.group.as_str(), resource.version.as_str()),
+                    (IstioKind::GROUP, version)
+                );
+                assert_eq!(resource.api_version, format!("networking.istio.io/{version}"));
+            }
             assert_eq!(IstioKind::named(kind.name()), Some(kind));
             assert_eq!(
                 kind.definition().metadata.name.as_deref(),

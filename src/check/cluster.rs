@@ -1,11 +1,16 @@
 //! Reads what is to be judged, and judges nothing. The edge of `check`: everything that asks the API server is here.
 //! After it: `kubernetes`, `webhooks`, `installation` and the audit.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
 use http::Request;
 use kube::Client;
+use kube::api::ApiResource;
 use serde_json::{Value, json};
 
+use crate::api::IstioKind;
+use crate::control::served::served;
 use crate::pages::Pages;
 
 /// What reading came to; an error is that it may not be read, in words.
@@ -37,6 +42,13 @@ impl Cluster {
             Err(kube::Error::Api(status)) if status.code == 403 => Ok(Err(status.message.clone())),
             Err(error) => Err(error).with_context(|| format!("read {path}")),
         }
+    }
+
+    /// Istio's kinds, in the version in which the control plane reads them.
+    pub(super) async fn served(&self) -> anyhow::Result<BTreeMap<IstioKind, ApiResource>> {
+        served(&self.client)
+            .await
+            .context("ask for the versions of rules")
     }
 
     /// All objects at this path, for small kinds.

@@ -4,11 +4,10 @@
 use serde_json::Value;
 
 use super::verdict::{Verdict, few};
+use crate::api::IstioKind;
 
 /// The first Kubernetes whose native sidecars are on by default (KEP-753), for API server and kubelets alike.
 const NATIVE_SIDECARS: (u32, u32) = (1, 29);
-/// The version of the rules that the control plane watches.
-const WATCHED: &str = "v1";
 
 /// Whether the API server, of which this is `/version`, knows native sidecars.
 pub(super) fn knows_native_sidecars(info: &Value) -> bool {
@@ -104,16 +103,20 @@ pub(super) fn custom_resource(name: &str, found: Option<&Value>, installed: bool
         .filter(|version| version["served"] == true)
         .filter_map(|version| version["name"].as_str())
         .collect();
-    if !served.contains(&WATCHED) {
+    let read = IstioKind::VERSIONS
+        .into_iter()
+        .find(|known| served.contains(known));
+    let Some(read) = read else {
         return Verdict::fail(
             CHECK,
             format!(
-                "{name} is served as {} and not as {WATCHED}, which is what the control plane watches",
-                few(served)
+                "{name} is served as {}, and the control plane reads {}",
+                few(served),
+                few(IstioKind::VERSIONS)
             ),
             "outrigger crds | kubectl apply -f -",
         );
-    }
+    };
     let by_helm = &definition["metadata"]["annotations"]["meta.helm.sh/release-name"];
     if !installed && by_helm.is_null() {
         return Verdict::warn(
@@ -124,7 +127,7 @@ pub(super) fn custom_resource(name: &str, found: Option<&Value>, installed: bool
             "install with --set crds.install=false",
         );
     }
-    Verdict::ok(CHECK, format!("{name} is served as {}", served.join(", ")))
+    Verdict::ok(CHECK, format!("{name} is served, and read as {read}"))
 }
 
 /// What whoever installs the chart has to be allowed: group and resource, and whether it is in the control plane's namespace.
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn custom_resources_have_to_be_served_as_they_are_watched() {
+    fn custom_resources_have_to_be_served_as_they_are_read() {
         let definition = |versions: &[&str], release: Option<&str>| {
             let versions: Vec<_> = versions
                 .iter()
@@ -246,18 +249,26 @@ mod tests {
         };
         let all = definition(&["v1", "v1beta1"], None);
         let ours = definition(&["v1"], Some("outrigger"));
-        let (old, off) = (
-            definition(&["v1beta1"], None),
+        // Istio's own before 1.22, before 1.5, and of somebody else.
+        let (old, older, other) = (
+            definition(&["v1alpha3", "v1beta1"], None),
             definition(&["-v1", "v1alpha3"], None),
+            definition(&["-v1", "v2"], None),
         );
         for (found, installed, level, words) in [
             (None, false, Ok, "the chart brings it"),
             (None, true, Fail, "outrigger crds"),
-            (Some(&all), true, Ok, "served as v1, v1beta1"),
+            (Some(&all), true, Ok, "read as v1"),
             (Some(&all), false, Warn, "crds.install=false"),
-            (Some(&ours), false, Ok, "served as v1"),
-            (Some(&old), true, Fail, "served as v1beta1 and not as v1"),
-            (Some(&off), true, Fail, "served as v1alpha3 and not as v1"),
+            (Some(&ours), false, Ok, "read as v1"),
+            (Some(&old), true, Ok, "read as v1beta1"),
+            (Some(&older), true, Ok, "read as v1alpha3"),
+            (
+                Some(&other),
+                true,
+                Fail,
+                "served as v2, and the control plane reads v1, v1beta1",
+            ),
         ] {
             let verdict = custom_resource("virtualservices.networking.istio.io", found, installed);
             check(verdict, level, words);

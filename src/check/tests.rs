@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::verdict::Level;
 use super::*;
+use crate::control::served::tests::{discovered, groups};
 
 /// Objects by path; a list is at the path of its collection. What is not there is 404, a string is a 403 with it.
 #[derive(Clone)]
@@ -246,6 +247,19 @@ async fn what_may_not_be_read_is_said_and_does_not_fail() {
         assert!(report.text(false).contains("no, you may not"));
         assert_eq!(report.problems(), None);
     }
+}
+
+#[tokio::test]
+async fn rules_are_judged_in_the_version_that_is_served() {
+    let server = well();
+    server.set("/apis", groups(&["v1beta1"]).1);
+    let list = discovered("v1beta1", &[IstioKind::VirtualService]).1;
+    server.set("/apis/networking.istio.io/v1beta1", list);
+    let condition = json!({"type": "outrigger.dev/Accepted", "status": "False", "reason": "Invalid", "message": "spec.hosts: none"});
+    let rule = json!({"metadata": {"namespace": "shop", "name": "a"}, "status": {"conditions": [condition]}});
+    server.set("/apis/networking.istio.io/v1beta1/virtualservices", json!([rule]));
+    let report = server.check(&[]).await;
+    assert_eq!(trouble(&report), ["rules Fail"], "{}", report.text(false));
 }
 
 #[tokio::test]

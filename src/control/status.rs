@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::json;
@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::compile::Problem;
+use super::served::served;
 use super::world::Key;
 use crate::api::IstioKind;
 pub(crate) use condition::Said;
@@ -96,8 +97,8 @@ impl Statuses {
 
     /// What objects say from an earlier time.
     async fn list(&mut self) -> anyhow::Result<()> {
-        for kind in IstioKind::ALL {
-            let (kind, resource) = (kind.name(), kind.resource());
+        for (kind, resource) in served(&self.client).await? {
+            let kind = kind.name();
             let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &resource);
             let found = api.list(&ListParams::default()).await.context(kind)?;
             for object in found {
@@ -118,12 +119,25 @@ impl Statuses {
                 wanted.entry(id.clone()).or_insert_with(Said::accepted);
             }
         }
+        wanted.retain(|id, said| self.written.get(id) != Some(said));
+        if wanted.is_empty() {
+            return true;
+        }
+        let asked = tokio::time::timeout(PATIENCE, served(&self.client)).await;
+        let served = match asked.context("no answer in time").and_then(|asked| Ok(asked?)) {
+            Ok(served) => served,
+            Err(error) => {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    "cannot ask for the versions of rules"
+                );
+                return false;
+            }
+        };
         let mut complete = true;
         for (id, said) in wanted {
-            if self.written.get(&id) == Some(&said) {
-                continue;
-            }
-            let writing = tokio::time::timeout(PATIENCE, self.write_one(&id, &said));
+            let resource = IstioKind::named(id.kind).and_then(|kind| served.get(&kind));
+            let writing = tokio::time::timeout(PATIENCE, self.write_one(resource, &id, &said));
             match writing.await.context("no answer in time").flatten() {
                 Ok(true) => {
                     self.written.insert(id, said);
@@ -141,12 +155,17 @@ impl Statuses {
         complete
     }
 
-    /// Whether the object is still there.
-    async fn write_one(&self, Id { kind, key, uid }: &Id, said: &Said) -> anyhow::Result<bool> {
-        let Some(resource) = IstioKind::named(kind).map(IstioKind::resource) else {
+    /// Whether the object is still there; `resource` is its kind as it is served, if it is.
+    async fn write_one(
+        &self,
+        resource: Option<&ApiResource>,
+        Id { key, uid, .. }: &Id,
+        said: &Said,
+    ) -> anyhow::Result<bool> {
+        let Some(resource) = resource else {
             return Ok(false);
         };
-        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.namespace, &resource);
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &key.namespace, resource);
         // One that is gone needs none, and another of its name one of its own.
         let found = api.get_opt(&key.name).await?;
         let Some(mut object) = found.filter(|object| object.uid().as_ref() == Some(uid)) else {
@@ -188,7 +207,7 @@ impl Statuses {
             secondary: None,
         };
         self.recorder
-            .publish(&event, &object.object_ref(&resource))
+            .publish(&event, &object.object_ref(resource))
             .await
             .context("the Event")?;
         Ok(true)

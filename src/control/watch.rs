@@ -1,27 +1,30 @@
 //! Watches the cluster: what the API server says, as events. After: `feed` applies them.
 //!
 //! Needs `list` and `watch`, cluster-wide, on `namespaces`, `nodes`, `pods` and `services` of the core group, `endpointslices` of
-//! `discovery.k8s.io`, and `virtualservices`, `destinationrules`, `serviceentries` and `sidecars` of `networking.istio.io`.
+//! `discovery.k8s.io`, and `virtualservices`, `destinationrules`, `serviceentries` and `sidecars` of `networking.istio.io`,
+//! which are watched in the newest version that is served.
 
 mod listed;
 
 use std::pin::pin;
 use std::time::Duration;
 
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{ApiResource, DynamicObject, PartialObjectMeta};
+use kube::api::ApiResource;
+use kube::api::{DynamicObject, PartialObjectMeta};
+use kube::core::Status;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client, Resource};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::served::served;
 use super::world::{Event, Key, Kind, Object, Rule, RuleSpec};
+use crate::api::IstioKind;
 pub use listed::list;
-
-use crate::api::{DestinationRule, ServiceEntry, Sidecar, VirtualService};
 
 /// Waiting times between attempts: doubled from the first to the last.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
@@ -38,23 +41,17 @@ pub async fn run(
     feed: mpsc::Sender<Event>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let config = || watcher::Config::default().page_size(PAGE);
-    let istio = |resource| {
-        watcher(
-            Api::<DynamicObject>::all_with(client.clone(), &resource),
-            config(),
-        )
-    };
+    let istio = |kind| rules(client.clone(), kind);
     // Of nodes, pods and namespaces the API server sends the metadata alone.
     let namespaces = watcher(Api::<PartialObjectMeta<Namespace>>::all(client.clone()), config());
     let nodes = watcher(Api::<PartialObjectMeta<Node>>::all(client.clone()), config());
     let pods = watcher(Api::<PartialObjectMeta<Pod>>::all(client.clone()), config());
     let services = watcher(Api::<Service>::all(client.clone()), config());
     let slices = watcher(Api::<EndpointSlice>::all(client.clone()), config());
-    let virtual_services = istio(ApiResource::erase::<VirtualService>(&()));
-    let destination_rules = istio(ApiResource::erase::<DestinationRule>(&()));
-    let service_entries = istio(ApiResource::erase::<ServiceEntry>(&()));
-    let sidecars = istio(ApiResource::erase::<Sidecar>(&()));
+    let virtual_services = istio(IstioKind::VirtualService);
+    let destination_rules = istio(IstioKind::DestinationRule);
+    let service_entries = istio(IstioKind::ServiceEntry);
+    let sidecars = istio(IstioKind::Sidecar);
     let watching = async {
         tokio::try_join!(
             watch(Kind::Namespace, namespaces, &feed, |object| Some(
@@ -90,6 +87,49 @@ pub async fn run(
         ended = watching => ended.map(|_| ()),
         () = shutdown.cancelled() => Ok(()),
     }
+}
+
+fn config() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
+}
+
+/// What happens to the objects of a kind, in the newest version in which it is served. Which one that is, is looked for again
+/// when there is none, or none any more: a definition may come, or another take its place.
+fn rules(
+    client: Client,
+    kind: IstioKind,
+) -> impl Stream<Item = watcher::Result<watcher::Event<DynamicObject>>> {
+    stream::unfold(None, move |events| {
+        let client = client.clone();
+        async move {
+            let mut events = match events {
+                Some(events) => events,
+                None => match resource(&client, kind).await {
+                    Ok(resource) => watcher(Api::all_with(client, &resource), config()).boxed(),
+                    Err(error) => return Some((Err(watcher::Error::InitialListFailed(error)), None)),
+                },
+            };
+            match events.next().await? {
+                Err(error) if is_elsewhere(&error) => {
+                    // Objects are not gone that are in another version now.
+                    let error = match error {
+                        watcher::Error::InitialListFailed(error) => watcher::Error::WatchStartFailed(error),
+                        error => error,
+                    };
+                    Some((Err(error), None))
+                }
+                event => Some((event, Some(events))),
+            }
+        }
+    })
+}
+
+async fn resource(client: &Client, kind: IstioKind) -> kube::Result<ApiResource> {
+    let nowhere = || {
+        let message = format!("{} is served in no version of {}", kind.name(), IstioKind::GROUP);
+        kube::Error::Api(Status::failure(&message, "NotFound").with_code(404).boxed())
+    };
+    served(client).await?.remove(&kind).ok_or_else(nowhere)
 }
 
 async fn watch<K: Resource>(
@@ -168,143 +208,42 @@ fn status(error: &watcher::Error) -> Option<u16> {
     }
 }
 
+fn is_not_found(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
 fn is_no_such_kind(error: &watcher::Error) -> bool {
-    matches!(error, watcher::Error::InitialListFailed(_)) && status(error) == Some(404)
+    matches!(error, watcher::Error::InitialListFailed(error) if is_not_found(error))
+}
+
+/// Whether the objects may be in another version. What an API server has to say of a path that it does not know is no JSON,
+/// so that a watch fails to read it.
+fn is_elsewhere(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => {
+            is_not_found(error) || matches!(error, kube::Error::SerdeError(_))
+        }
+        _ => false,
+    }
 }
 
 /// What happened and what to do about it.
 fn advice(kind: Kind, error: &watcher::Error) -> String {
     match status(error) {
-        Some(404) => format!(
+        _ if is_no_such_kind(error) => format!(
             "the API server does not know the kind {kind}; install it with `outrigger crds | kubectl apply -f -`: {error}"
         ),
         Some(401 | 403) => format!(
             "may not list and watch {kind}; the ClusterRole and its ClusterRoleBinding have to allow it: {error}"
         ),
-        Some(410) => format!("the watch for {kind} starts over: {error}"),
+        _ if is_elsewhere(error) || status(error) == Some(410) => {
+            format!("the watch for {kind} starts over: {error}")
+        }
         _ => format!("cannot watch {kind}: {error}"),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use futures::stream;
-    use kube::core::Status;
-    use serde_json::json;
-
-    use super::*;
-    use crate::control::world::World;
-
-    fn object(name: &str, hosts: serde_json::Value) -> DynamicObject {
-        let object = json!({
-            "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
-            "metadata": {"name": name, "namespace": "default"}, "spec": {"hosts": hosts},
-        });
-        serde_json::from_value(object).unwrap()
-    }
-
-    fn refused(code: u16) -> watcher::Error {
-        let status = Status {
-            code,
-            message: "no".to_owned(),
-            ..Default::default()
-        };
-        watcher::Error::InitialListFailed(kube::Error::Api(Box::new(status)))
-    }
-
-    /// What the world is told: `=a b` for a list, `+a` and `-a` for one object.
-    async fn told(events: Vec<watcher::Result<watcher::Event<DynamicObject>>>) -> String {
-        let (feed, mut receiver) = mpsc::channel(16);
-        let read = |object| rule(&object).map(Object::VirtualService);
-        let ended = watch(Kind::VirtualService, stream::iter(events), &feed, read)
-            .await
-            .unwrap_err();
-        assert_eq!(ended.to_string(), "the watch for VirtualService ended");
-        drop(feed);
-        let mut words = Vec::new();
-        while let Some(event) = receiver.recv().await {
-            words.push(match event {
-                Event::Apply(object) => format!("+{}", object.key().name),
-                Event::Delete(_, key) => format!("-{}", key.name),
-                Event::Replace(_, objects) => {
-                    let names: Vec<_> = objects.iter().map(|object| object.key().name).collect();
-                    format!("={}", names.join(" "))
-                }
-            });
-        }
-        words.join(", ")
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_the_api_server_says_becomes_events() {
-        use watcher::Event::{Apply, Delete, Init, InitApply, InitDone};
-        let good = |name| object(name, json!(["a"]));
-        let bad = |name| object(name, json!("a"));
-        let list = || {
-            vec![
-                Ok(Init),
-                Ok(InitApply(good("a"))),
-                Ok(InitApply(bad("b"))),
-                Ok(InitApply(good("c"))),
-                Ok(InitDone),
-            ]
-        };
-        let then = |more: Vec<_>| list().into_iter().chain(more).collect::<Vec<_>>();
-        let after = |first: Vec<_>| first.into_iter().chain(list()).collect::<Vec<_>>();
-        for (why, events, expected) in [
-            ("a malformed object harms no other", list(), "=a c"),
-            (
-                "changes",
-                then(vec![Ok(Apply(good("b"))), Ok(Delete(good("a")))]),
-                "=a c, +b, -a",
-            ),
-            (
-                "what becomes malformed is gone",
-                then(vec![Ok(Apply(bad("a")))]),
-                "=a c, -a",
-            ),
-            (
-                "a list that broke off is not one",
-                vec![Ok(Init), Ok(InitApply(good("x"))), Err(refused(500))],
-                "",
-            ),
-            (
-                "and starts over",
-                after(vec![Ok(Init), Ok(InitApply(good("x"))), Err(refused(500))]),
-                "=a c",
-            ),
-            (
-                "a denied list is not an empty one",
-                after(vec![Err(refused(403))]),
-                "=a c",
-            ),
-            (
-                "a kind that does not exist has no objects",
-                after(vec![Err(refused(404))]),
-                "=, =a c",
-            ),
-        ] {
-            assert_eq!(told(events).await, expected, "{why}");
-        }
-    }
-
-    #[test]
-    fn advice_says_what_to_do() {
-        for (code, expected) in [
-            (404, "outrigger crds | kubectl apply"),
-            (403, "ClusterRole"),
-            (500, "cannot watch"),
-        ] {
-            let advice = advice(Kind::VirtualService, &refused(code));
-            assert!(advice.contains(expected), "{advice}");
-        }
-    }
-
-    #[test]
-    fn an_object_of_the_api_server_is_a_rule_of_the_world() {
-        let mut world = World::default();
-        let rule = rule(&object("a", json!(["a"]))).unwrap();
-        let change = world.apply(Event::Apply(Object::VirtualService(rule)));
-        assert!(change.hosts.contains("a.default.svc.cluster.local"), "{change:?}");
-    }
-}
+mod tests;

@@ -10,17 +10,21 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::control::compile::Severity;
+use crate::control::served::tests::{discovered, groups, not_found, version_of};
 
-/// The objects of the cluster by their paths, and every status that was written.
+/// The objects of the cluster by their paths, and every status that was written. Rules are served in one version.
 #[derive(Clone, Default)]
 struct ApiServer {
+    version: Arc<Mutex<String>>,
     objects: Arc<Mutex<BTreeMap<String, Value>>>,
     written: Arc<Mutex<Vec<String>>>,
 }
 
-const PATH: &str = "/apis/networking.istio.io/v1/namespaces/shop/virtualservices/a";
-
 impl ApiServer {
+    fn serve(&self, version: &str) {
+        version.clone_into(&mut self.version.lock().unwrap());
+    }
+
     fn client(&self) -> Client {
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
@@ -40,8 +44,16 @@ impl ApiServer {
     }
 
     fn answer(&self, method: &Method, path: &str, sent: &Value) -> (StatusCode, Value) {
+        let served = self.version.lock().unwrap().clone();
+        match version_of(path) {
+            None if path == "/apis" => return groups(&[&served]),
+            Some((version, _)) if version != served => return not_found(),
+            Some((version, "")) => return discovered(version, &[IstioKind::VirtualService]),
+            _ => {}
+        }
         let mut objects = self.objects.lock().unwrap();
-        let name = path.trim_end_matches("/status");
+        let name = path.trim_end_matches("/status").replacen(&served, "VERSION", 1);
+        let name = name.as_str();
         match (objects.get_mut(name), *method == Method::PATCH) {
             (Some(object), true) => {
                 object["status"] = sent["status"].clone();
@@ -57,10 +69,7 @@ impl ApiServer {
                 StatusCode::OK,
                 json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {}, "eventTime": null}),
             ),
-            (None, _) if name.contains("/namespaces/") => (
-                StatusCode::NOT_FOUND,
-                json!({"kind": "Status", "status": "Failure", "reason": "NotFound", "message": "", "code": 404}),
-            ),
+            (None, _) if name.contains("/namespaces/") => not_found(),
             (None, _) => (StatusCode::OK, json!({"metadata": {}, "items": []})),
         }
     }
@@ -71,7 +80,8 @@ impl ApiServer {
         let object = json!({
             "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": metadata, "spec": {},
         });
-        self.objects.lock().unwrap().insert(PATH.to_owned(), object);
+        let path = "/apis/networking.istio.io/VERSION/namespaces/shop/virtualservices/a";
+        self.objects.lock().unwrap().insert(path.to_owned(), object);
     }
 
     fn written(&self) -> Vec<String> {
@@ -100,16 +110,18 @@ async fn an_object_that_is_made_again_is_told_again() {
     let (sender, receiver) = watch::channel(problems(None));
     let manager = "outrigger".to_owned();
     let running = tokio::spawn(run(server.client(), "one", manager, receiver, shutdown.clone()));
-    for (made, wrong, expected) in [
-        (Some("first"), Some("first"), vec!["first False"]),
+    for (version, made, wrong, expected) in [
+        ("v1", Some("first"), Some("first"), vec!["first False"]),
         // Deleted and made again before anybody looked: nothing but the uid is another.
-        (Some("second"), Some("second"), vec!["second False"]),
-        (Some("third"), None, vec![]),
+        ("v1", Some("second"), Some("second"), vec!["second False"]),
+        ("v1", Some("third"), None, vec![]),
         // Of one that is no more.
-        (None, Some("second"), vec![]),
-        (None, Some("third"), vec!["third False"]),
-        (None, None, vec!["third True"]),
+        ("v1", None, Some("second"), vec![]),
+        ("v1", None, Some("third"), vec!["third False"]),
+        // The definition is replaced by one of an older Istio.
+        ("v1beta1", None, None, vec!["third True"]),
     ] {
+        server.serve(version);
         if let Some(uid) = made {
             server.make(uid);
         }

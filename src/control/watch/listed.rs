@@ -2,14 +2,15 @@
 
 use std::fmt::Debug;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{ApiResource, DynamicObject, ListParams, ObjectList};
+use kube::api::{DynamicObject, ListParams, ObjectList};
 use kube::{Api, Client};
 
 use super::rule;
-use crate::api::{DestinationRule, ServiceEntry, Sidecar, VirtualService};
+use crate::api::IstioKind;
+use crate::control::served::served;
 use crate::control::world::{Event, Kind, Object};
 
 /// All objects of every kind. A rule that cannot be read is logged and left out; a kind that the API server does not know has
@@ -24,11 +25,20 @@ pub async fn list(client: &Client) -> anyhow::Result<Vec<Event>> {
     let pods = Api::<Pod>::all(client.clone());
     let services = Api::<Service>::all(client.clone());
     let slices = Api::<EndpointSlice>::all(client.clone());
-    let istio = |resource: ApiResource| Api::<DynamicObject>::all_with(client.clone(), &resource);
-    let virtual_services = istio(ApiResource::erase::<VirtualService>(&()));
-    let destination_rules = istio(ApiResource::erase::<DestinationRule>(&()));
-    let service_entries = istio(ApiResource::erase::<ServiceEntry>(&()));
-    let sidecars = istio(ApiResource::erase::<Sidecar>(&()));
+    let served = served(client).await.context("ask for the versions of rules")?;
+    let rules = async |kind| {
+        let objects = match served.get(&kind) {
+            Some(resource) => {
+                let api = Api::<DynamicObject>::all_with(client.clone(), resource);
+                api.list(&all)
+                    .await
+                    .with_context(|| format!("list {}", kind.name()))?
+                    .items
+            }
+            None => Vec::new(),
+        };
+        anyhow::Ok(objects)
+    };
     Ok(vec![
         told(Kind::Namespace, namespaces.list_metadata(&all).await, |object| {
             Some(Object::Namespace(object.metadata.into()))
@@ -45,37 +55,36 @@ pub async fn list(client: &Client) -> anyhow::Result<Vec<Event>> {
         told(Kind::EndpointSlice, slices.list(&all).await, |slice| {
             Some(Object::EndpointSlice(slice.into()))
         })?,
-        told(Kind::ServiceEntry, service_entries.list(&all).await, |object| {
-            rule(&object).map(|rule| Object::ServiceEntry(Box::new(rule)))
-        })?,
-        told(
+        read(
+            Kind::ServiceEntry,
+            rules(IstioKind::ServiceEntry).await?,
+            |object| rule(&object).map(|rule| Object::ServiceEntry(Box::new(rule))),
+        ),
+        read(
             Kind::DestinationRule,
-            destination_rules.list(&all).await,
+            rules(IstioKind::DestinationRule).await?,
             |object| rule(&object).map(|rule| Object::DestinationRule(Box::new(rule))),
-        )?,
-        told(
+        ),
+        read(
             Kind::VirtualService,
-            virtual_services.list(&all).await,
+            rules(IstioKind::VirtualService).await?,
             |object| rule(&object).map(Object::VirtualService),
-        )?,
-        told(Kind::Sidecar, sidecars.list(&all).await, |object| {
+        ),
+        read(Kind::Sidecar, rules(IstioKind::Sidecar).await?, |object| {
             rule(&object).map(Object::Sidecar)
-        })?,
+        }),
     ])
 }
 
 fn told<K: Clone + Debug>(
     kind: Kind,
     listed: kube::Result<ObjectList<K>>,
-    read: impl Fn(K) -> Option<Object>,
+    each: impl Fn(K) -> Option<Object>,
 ) -> anyhow::Result<Event> {
-    let objects = match listed {
-        Ok(listed) => listed.items,
-        Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
-        Err(error) => return Err(anyhow!(error)).with_context(|| format!("list {kind}")),
-    };
-    Ok(Event::Replace(
-        kind,
-        objects.into_iter().filter_map(read).collect(),
-    ))
+    let listed = listed.with_context(|| format!("list {kind}"))?;
+    Ok(read(kind, listed.items, each))
+}
+
+fn read<K>(kind: Kind, listed: Vec<K>, each: impl Fn(K) -> Option<Object>) -> Event {
+    Event::Replace(kind, listed.into_iter().filter_map(each).collect())
 }
