@@ -11,6 +11,7 @@ mod service_entry;
 mod sidecar;
 mod spec;
 mod virtual_service;
+mod workload_entry;
 
 pub use crds::{crds, crds_yaml};
 pub(crate) use destination_rule::is_table_size;
@@ -24,9 +25,7 @@ pub use destination_rule::{
 pub use duration::parse_duration;
 pub(crate) use kinds::IstioKind;
 pub(crate) use list::items;
-pub use service_entry::{
-    EntryPort, Location, Resolution, ServiceEntry, ServiceEntrySpec, WorkloadEntry, WorkloadSelector,
-};
+pub use service_entry::{EntryPort, Location, Resolution, ServiceEntry, ServiceEntrySpec, WorkloadSelector};
 pub use sidecar::{EgressListener, EgressPort, OutboundMode, OutboundTrafficPolicy, Sidecar, SidecarSpec};
 pub use spec::{Findings, InvalidField, Unsupported, read, read_spec};
 pub(crate) use virtual_service::is_for_mesh;
@@ -37,3 +36,4 @@ pub use virtual_service::{
     RetryOn, RouteDestination, StringMatch, TcpRoute, TlsMatchAttributes, TlsRoute, UnmatchedPreflights,
     VirtualService, VirtualServiceSpec, retry_on,
 };
+pub use workload_entry::{WorkloadEntry, WorkloadEntrySpec};

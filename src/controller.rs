@@ -123,7 +123,7 @@ pub async fn run(args: ControllerArgs, terminate: CancellationToken) -> anyhow::
     };
     tokio::try_join!(
         ending,
-        watch::run(client.clone(), events, shutdown.clone()),
+        watch::run(client.clone(), events, reader.world.clone(), shutdown.clone()),
         feed.run(shutdown.clone()),
         writer.run(client.clone(), shutdown.clone()),
         status::run(

@@ -87,6 +87,7 @@ async fn what_is_wrong_is_1_and_listed_on_stdout() {
         "custom_resources",
         "custom_resources",
         "custom_resources",
+        "custom_resources",
         "control_plane",
         "certificate_authority",
         "webhook_configuration",
@@ -95,7 +96,7 @@ async fn what_is_wrong_is_1_and_listed_on_stdout() {
     assert_eq!(failed, expected, "{report}");
     assert_eq!(
         String::from_utf8_lossy(&output.stderr),
-        "error: 9 checks failed\n"
+        "error: 10 checks failed\n"
     );
 }
 

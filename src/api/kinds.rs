@@ -4,7 +4,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use kube::api::ApiResource;
 
-use super::{DestinationRule, ServiceEntry, Sidecar, VirtualService};
+use super::{DestinationRule, ServiceEntry, Sidecar, VirtualService, WorkloadEntry};
 
 /// A kind of `networking.istio.io`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +12,7 @@ pub(crate) enum IstioKind {
     VirtualService,
     DestinationRule,
     ServiceEntry,
+    WorkloadEntry,
     Sidecar,
 }
 
@@ -21,10 +22,11 @@ impl IstioKind {
     /// The versions, the newest first. All have the same fields. Istio's own definitions have `v1` since 1.22.
     pub(crate) const VERSIONS: [&str; 3] = ["v1", "v1beta1", "v1alpha3"];
 
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::VirtualService,
         Self::DestinationRule,
         Self::ServiceEntry,
+        Self::WorkloadEntry,
         Self::Sidecar,
     ];
 
@@ -38,6 +40,7 @@ impl IstioKind {
             Self::VirtualService => "VirtualService",
             Self::DestinationRule => "DestinationRule",
             Self::ServiceEntry => "ServiceEntry",
+            Self::WorkloadEntry => "WorkloadEntry",
             Self::Sidecar => "Sidecar",
         }
     }
@@ -56,6 +59,7 @@ impl IstioKind {
             Self::VirtualService => ApiResource::erase::<VirtualService>(&()),
             Self::DestinationRule => ApiResource::erase::<DestinationRule>(&()),
             Self::ServiceEntry => ApiResource::erase::<ServiceEntry>(&()),
+            Self::WorkloadEntry => ApiResource::erase::<WorkloadEntry>(&()),
             Self::Sidecar => ApiResource::erase::<Sidecar>(&()),
         }
     }
@@ -71,6 +75,7 @@ impl IstioKind {
             Self::VirtualService => VirtualService::crd(),
             Self::DestinationRule => DestinationRule::crd(),
             Self::ServiceEntry => ServiceEntry::crd(),
+            Self::WorkloadEntry => WorkloadEntry::crd(),
             Self::Sidecar => Sidecar::crd(),
         }
     }

@@ -1,5 +1,5 @@
 //! ServiceEntry, networking.istio.io: services that are not Kubernetes', by hosts and addresses, and where they are.
-//! Field names and meanings are Istio's (`networking/v1alpha3/service_entry.proto` and `workload_entry.proto`).
+//! Field names and meanings are Istio's (`networking/v1alpha3/service_entry.proto`).
 
 #![allow(
     clippy::duplicated_attributes,
@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::WorkloadEntrySpec;
 
 /// Services by name, as clients dial them.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -57,8 +59,8 @@ pub struct ServiceEntrySpec {
     /// How the endpoints are found.
     pub resolution: Option<Resolution>,
     /// Where it is; not together with a selector.
-    pub endpoints: Vec<WorkloadEntry>,
-    /// Pods of this namespace that it is.
+    pub endpoints: Vec<WorkloadEntrySpec>,
+    /// Pods and WorkloadEntries of this namespace that it is.
     pub workload_selector: Option<WorkloadSelector>,
     /// The namespaces whose clients see it: `*` (the default), `.` (its own) or names.
     pub export_to: Vec<String>,
@@ -102,26 +104,10 @@ pub enum Resolution {
     DynamicDns,
 }
 
-/// One endpoint.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct WorkloadEntry {
-    /// An IP address, or a name if the resolution is DNS.
-    pub address: String,
-    /// Its ports, by the names of the ServiceEntry's.
-    pub ports: BTreeMap<String, u32>,
-    /// What subsets select it by.
-    pub labels: BTreeMap<String, String>,
-    /// Where it is: `region/zone/subzone`.
-    pub locality: Option<String>,
-    /// Its share, relative to the others.
-    pub weight: Option<u32>,
-}
-
-/// Pods by their labels.
+/// Pods, or WorkloadEntries, by their labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct WorkloadSelector {
-    /// All of them; none at all: every pod of the namespace.
+    /// All of them; none at all: everything of its kind in the namespace.
     pub labels: BTreeMap<String, String>,
 }

@@ -174,6 +174,7 @@ async fn a_cluster_that_is_well_has_no_problems() {
             "custom_resources",
             "custom_resources",
             "custom_resources",
+            "custom_resources",
             "other_meshes",
             "control_plane",
             "certificate_authority",

@@ -100,9 +100,15 @@ pub fn events(documents: &[Document]) -> Result<Vec<Event>, Vec<Fault>> {
     let mut objects: BTreeMap<Kind, Vec<Object>> = Kind::ALL.map(|kind| (kind, Vec::new())).into();
     let mut faults = Vec::new();
     for document in documents {
-        match document.object() {
-            Ok(Some(object)) => objects.entry(object.kind()).or_default().push(object),
-            Ok(None) => {}
+        match document
+            .object()
+            .and_then(|object| Ok([object, document.address()?]))
+        {
+            Ok(read) => {
+                for object in read.into_iter().flatten() {
+                    objects.entry(object.kind()).or_default().push(object);
+                }
+            }
             Err(fault) => faults.push(fault),
         }
     }

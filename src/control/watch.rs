@@ -1,9 +1,10 @@
 //! Watches the cluster: what the API server says, as events. After: `feed` applies them.
 //!
 //! Needs `list` and `watch`, cluster-wide, on `namespaces`, `nodes`, `pods` and `services` of the core group, `endpointslices` of
-//! `discovery.k8s.io`, and `virtualservices`, `destinationrules`, `serviceentries` and `sidecars` of `networking.istio.io`,
-//! which are watched in the newest version that is served.
+//! `discovery.k8s.io`, and `virtualservices`, `destinationrules`, `serviceentries`, `workloadentries` and `sidecars` of
+//! `networking.istio.io`, which are watched in the newest version that is served.
 
+mod addresses;
 mod listed;
 
 use std::pin::pin;
@@ -17,12 +18,12 @@ use kube::api::{DynamicObject, PartialObjectMeta};
 use kube::core::Status;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client, Resource};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch as channel};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::served::served;
-use super::world::{Event, Key, Kind, Object, Rule, RuleSpec};
+use super::world::{Event, Key, Kind, Object, Rule, RuleSpec, World};
 use crate::api::IstioKind;
 pub use listed::list;
 
@@ -32,13 +33,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(15);
 /// Objects per answer of a first list: a bound on what is held at once.
 const PAGE: u32 = 500;
 
-/// Watches every kind until `shutdown`. Trouble with one kind is logged, tried again, and does not stop the others.
+/// Watches every kind until `shutdown`; the `world` that the events make says which pods' addresses matter. Trouble with one kind is logged, tried again, and does not stop the others.
 ///
 /// # Errors
 /// If nobody takes the events any more.
 pub async fn run(
     client: Client,
     feed: mpsc::Sender<Event>,
+    world: channel::Receiver<World>,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let istio = |kind| rules(client.clone(), kind);
@@ -51,6 +53,7 @@ pub async fn run(
     let virtual_services = istio(IstioKind::VirtualService);
     let destination_rules = istio(IstioKind::DestinationRule);
     let service_entries = istio(IstioKind::ServiceEntry);
+    let workload_entries = istio(IstioKind::WorkloadEntry);
     let sidecars = istio(IstioKind::Sidecar);
     let watching = async {
         tokio::try_join!(
@@ -78,6 +81,10 @@ pub async fn run(
             watch(Kind::ServiceEntry, service_entries, &feed, |object| {
                 rule(&object).map(|rule| Object::ServiceEntry(Box::new(rule)))
             }),
+            watch(Kind::WorkloadEntry, workload_entries, &feed, |object| {
+                rule(&object).map(|rule| Object::WorkloadEntry(Box::new(rule)))
+            }),
+            addresses::run(client.clone(), world, &feed),
             watch(Kind::Sidecar, sidecars, &feed, |object| {
                 rule(&object).map(Object::Sidecar)
             }),

@@ -15,6 +15,7 @@ mod rules;
 mod services;
 mod touched;
 mod view;
+mod workload;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -26,10 +27,11 @@ pub use event::{Event, Kind, Object};
 pub(in crate::control) use host::matches;
 pub use nodes::Node;
 pub use objects::{Endpoint, EndpointSlice, Key, Namespace, Pod, Service, ServicePort, TrafficDistribution};
+pub use pods::PodAddress;
 pub use rule::{Mention, Meta, Rule, RuleSpec};
 pub use view::View;
 
-use crate::api::{DestinationRuleSpec, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec};
+use crate::api::{DestinationRuleSpec, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec, WorkloadEntrySpec};
 use nodes::Nodes;
 use pods::Pods;
 use rules::Rules;
@@ -54,6 +56,7 @@ pub struct World {
     virtual_services: Rules<VirtualServiceSpec>,
     destination_rules: Rules<DestinationRuleSpec>,
     service_entries: Rules<ServiceEntrySpec>,
+    workload_entries: Rules<WorkloadEntrySpec>,
     sidecars: Rules<SidecarSpec>,
     listed: BTreeSet<Kind>,
     events: u64,
@@ -80,6 +83,7 @@ impl World {
             virtual_services: Rules::default(),
             destination_rules: Rules::default(),
             service_entries: Rules::default(),
+            workload_entries: Rules::default(),
             sidecars: Rules::default(),
             listed: BTreeSet::new(),
             events: 0,
@@ -202,6 +206,11 @@ impl World {
         self.service_entries.get(key)
     }
 
+    /// The WorkloadEntry of that namespace and name.
+    pub fn workload_entry(&self, key: &Key) -> Option<&Rule<WorkloadEntrySpec>> {
+        self.workload_entries.get(key)
+    }
+
     /// The Sidecar of that namespace and name.
     pub fn sidecar(&self, key: &Key) -> Option<&Rule<SidecarSpec>> {
         self.sidecars.get(key)
@@ -210,6 +219,23 @@ impl World {
     /// The ServiceEntries that name this very host or wildcard, the oldest first.
     pub fn service_entries_naming(&self, host: &str) -> Vec<&Rule<ServiceEntrySpec>> {
         self.service_entries.naming(host)
+    }
+
+    /// The ServiceEntries of a namespace that select workloads, by name.
+    pub fn service_entries_selecting(
+        &self,
+        namespace: &str,
+    ) -> impl Iterator<Item = &Rule<ServiceEntrySpec>> {
+        let workloads = Mention::Workloads(namespace.to_owned());
+        let keys = self.service_entries.mentioning(&workloads);
+        keys.filter_map(|key| self.service_entries.get(key))
+    }
+
+    /// The namespaces with such ServiceEntries: where the addresses of pods matter that no Service selects. Nobody knows
+    /// before the ServiceEntries are known.
+    pub fn namespaces_selecting(&self) -> Option<BTreeSet<&str>> {
+        let known = self.listed.contains(&Kind::ServiceEntry);
+        known.then(|| self.service_entries.namespaces_of_workloads().collect())
     }
 
     /// Every VirtualService, by namespace and name.
@@ -230,6 +256,11 @@ impl World {
     /// Every Sidecar, by namespace and name.
     pub fn sidecars(&self) -> impl Iterator<Item = &Rule<SidecarSpec>> {
         self.sidecars.all()
+    }
+
+    /// Every WorkloadEntry, by namespace and name.
+    pub fn workload_entries(&self) -> impl Iterator<Item = &Rule<WorkloadEntrySpec>> {
+        self.workload_entries.all()
     }
 
     /// Whether the contents of every kind are known, so that what is missing is missing indeed.

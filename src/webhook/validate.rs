@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::review::Review;
 use super::{Webhook, json, read};
 use crate::api::{
-    DestinationRuleSpec, Findings, InvalidField, IstioKind, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec,
+    DestinationRuleSpec, Findings, InvalidField, IstioKind, ServiceEntrySpec, SidecarSpec,
+    VirtualServiceSpec, WorkloadEntrySpec,
 };
 use crate::control::world::{Rule, RuleSpec};
 
@@ -60,6 +61,7 @@ fn findings(kind: IstioKind, object: &Value) -> Result<Findings, InvalidField> {
         IstioKind::VirtualService => of::<VirtualServiceSpec>(object),
         IstioKind::DestinationRule => of::<DestinationRuleSpec>(object),
         IstioKind::ServiceEntry => of::<ServiceEntrySpec>(object),
+        IstioKind::WorkloadEntry => of::<WorkloadEntrySpec>(object),
         IstioKind::Sidecar => of::<SidecarSpec>(object),
     }
 }

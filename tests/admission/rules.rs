@@ -85,6 +85,12 @@ async fn rules_that_cannot_mean_anything_are_refused() {
         &["DestinationRule shop/web: ", "host"],
     )
     .await;
+    let workload = json!({"metadata": {"name": "vm"}, "spec": {"ports": {"http": 70000}}});
+    let words = [
+        "spec.address: is missing",
+        "spec.ports.http: is not between 1 and 65535",
+    ];
+    check(&injector, "WorkloadEntry", workload, false, &words).await;
     let mut going = shapeless;
     going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
     check(&injector, "VirtualService", going, true, &[]).await;
@@ -96,6 +102,12 @@ async fn rules_that_cannot_mean_anything_are_refused() {
 #[tokio::test]
 async fn what_is_not_known_is_warned_of() {
     let injector = Injector::new();
+    let vm = json!({"metadata": {"name": "vm"}, "spec": {"address": "192.0.2.1", "network": "dmz", "serviceAccount": "vm"}});
+    let words = [
+        "spec.network: has no effect",
+        "spec.serviceAccount: has no effect",
+    ];
+    check(&injector, "WorkloadEntry", vm, true, &words).await;
     let route = json!([{"destination": {"host": "web"}}]);
     check(
         &injector,

@@ -80,7 +80,9 @@ impl Case {
         let (name, namespace) = name.split_once('.').unwrap_or((name, "default"));
         let version = match kind {
             "Service" => "v1",
-            "VirtualService" | "DestinationRule" | "ServiceEntry" | "Sidecar" => "networking.istio.io/v1",
+            "VirtualService" | "DestinationRule" | "ServiceEntry" | "WorkloadEntry" | "Sidecar" => {
+                "networking.istio.io/v1"
+            }
             _ => panic!("{key}: of what kind?"),
         };
         let metadata = json!({"name": name, "namespace": namespace, "creationTimestamp": created});

@@ -81,7 +81,7 @@ impl Cluster {
             Kind::EndpointSlice => (0..self.services).map(|service| slice(service, true)).collect(),
             Kind::DestinationRule => ruled().map(destination_rule).collect(),
             Kind::VirtualService => ruled().map(|service| self.virtual_service(service, 0)).collect(),
-            Kind::ServiceEntry | Kind::Sidecar => Ok(Vec::new()),
+            Kind::PodAddress | Kind::ServiceEntry | Kind::WorkloadEntry | Kind::Sidecar => Ok(Vec::new()),
         };
         Ok(Event::Replace(kind, objects?))
     }

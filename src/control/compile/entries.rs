@@ -1,8 +1,8 @@
-//! What ServiceEntries say that leads nowhere, or that another one decides. Before: `problems` asks. What is malformed in one
-//! alone is found when it is read.
+//! What ServiceEntries and WorkloadEntries say that leads nowhere, or that another one decides. Before: `problems` asks. What is
+//! malformed in one alone is found when it is read.
 
 use super::protocol;
-use crate::api::{Resolution, ServiceEntrySpec};
+use crate::api::{Resolution, ServiceEntrySpec, WorkloadEntrySpec};
 use crate::control::world::{Rule, World};
 use outrigger_proxy::protocol::mesh::Protocol;
 
@@ -15,8 +15,7 @@ pub(super) fn problems(world: &World, rule: &Rule<ServiceEntrySpec>) -> Vec<(Str
             let why = "STATIC needs endpoints or a workloadSelector; connections lead nowhere";
             found.push(("spec.resolution".to_owned(), why.to_owned()));
         } else if spec.workload_selector.is_some() && selects_nothing(world, rule) {
-            let why = "selects no pod behind a Service of this namespace (the address of others is not known, and \
-                       WorkloadEntries are not read); connections lead nowhere";
+            let why = "selects no pod with an address and no WorkloadEntry of this namespace; connections lead nowhere";
             found.push(("spec.workloadSelector".to_owned(), why.to_owned()));
         }
     }
@@ -36,6 +35,36 @@ pub(super) fn problems(world: &World, rule: &Rule<ServiceEntrySpec>) -> Vec<(Str
         }
     }
     found.extend(shadowed(world, rule));
+    found
+}
+
+/// The same of a WorkloadEntry, whose ServiceEntries say how it is used.
+pub(super) fn problems_of_workload(world: &World, rule: &Rule<WorkloadEntrySpec>) -> Vec<(String, String)> {
+    let selecting = world.service_entries_selecting(&rule.meta.key.namespace);
+    let selecting: Vec<_> = selecting.filter(|entry| entry.selects(rule)).collect();
+    if selecting.is_empty() {
+        let why = "no ServiceEntry of this namespace selects it, so that nothing leads there; the selector of a \
+                   Service means pods alone";
+        return vec![("spec.labels".to_owned(), why.to_owned())];
+    }
+    let mut found = Vec::new();
+    if let Some(entry) = selecting.iter().find(|entry| !entry.leads_to(rule)) {
+        let why = format!(
+            "is no IP address, which {} needs without resolution DNS",
+            entry.title()
+        );
+        found.push(("spec.address".to_owned(), why));
+    }
+    let ports = selecting.iter().flat_map(|entry| &entry.spec.ports);
+    let unknown = rule
+        .spec
+        .ports
+        .keys()
+        .filter(|name| ports.clone().all(|port| port.name != **name));
+    for name in unknown {
+        let why = "is not the name of a port of the ServiceEntries that select it, and has no effect";
+        found.push((format!("spec.ports.{name}"), why.to_owned()));
+    }
     found
 }
 
@@ -89,3 +118,6 @@ fn shadowed(world: &World, rule: &Rule<ServiceEntrySpec>) -> Vec<(String, String
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,13 +65,19 @@ pub fn problems_of(world: &World, (kind, key): &RuleKey) -> BTreeSet<Problem> {
                 judge(rule, entries::problems(world, rule), &mut found);
             }
         }
+        Kind::WorkloadEntry => {
+            if let Some(rule) = world.workload_entry(key) {
+                judge(rule, entries::problems_of_workload(world, rule), &mut found);
+            }
+        }
         Kind::Sidecar => {
             if let Some(rule) = world.sidecar(key) {
                 judge(rule, [], &mut found);
             }
         }
         // No rules.
-        Kind::Namespace | Kind::Node | Kind::Pod | Kind::Service | Kind::EndpointSlice => {}
+        Kind::Namespace | Kind::Node | Kind::Pod | Kind::Service | Kind::EndpointSlice | Kind::PodAddress => {
+        }
     }
     found
 }

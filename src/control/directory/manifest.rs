@@ -10,6 +10,7 @@ use serde_saphyr::Spanned;
 
 use crate::api::{
     self, DestinationRuleSpec, InvalidField, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec,
+    WorkloadEntrySpec,
 };
 use crate::control::world::{Object, Rule, RuleSpec};
 
@@ -182,6 +183,9 @@ impl Document {
             (version, "ServiceEntry") if version.starts_with("networking.istio.io/") => {
                 Object::ServiceEntry(Box::new(self.rule::<ServiceEntrySpec>()?))
             }
+            (version, "WorkloadEntry") if version.starts_with("networking.istio.io/") => {
+                Object::WorkloadEntry(Box::new(self.rule::<WorkloadEntrySpec>()?))
+            }
             (version, "Sidecar") if version.starts_with("networking.istio.io/") => {
                 Object::Sidecar(self.rule::<SidecarSpec>()?)
             }
@@ -189,6 +193,19 @@ impl Document {
             (_, "") => return Err(self.fault::<Value>(&missing("kind"))),
             _ => return Ok(None),
         }))
+    }
+
+    /// Where the pod is that it is, if it says so.
+    ///
+    /// # Errors
+    /// Names the field that is malformed.
+    pub fn address(&self) -> Result<Option<Object>, Fault> {
+        let says = self.value.pointer("/status/podIP").is_some();
+        if !says || self.value["kind"] != "Pod" || self.value["apiVersion"] != "v1" {
+            return Ok(None);
+        }
+        let pod = self.typed::<k8s_openapi::api::core::v1::Pod>()?;
+        Ok(Some(Object::PodAddress(pod.into())))
     }
 
     fn typed<T: DeserializeOwned>(&self) -> Result<T, Fault> {

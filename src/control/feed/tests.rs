@@ -59,6 +59,10 @@ const OBJECTS: &str = r"
 ---
 {apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: n}, spec: {hosts: [y.example.com, x.example.com], ports: [{number: 9, name: tcp}], resolution: NONE}}
 ---
+{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: w}, spec: {address: 192.0.2.1, labels: {version: v1}}}
+---
+{apiVersion: networking.istio.io/v1, kind: WorkloadEntry, metadata: {name: w}, spec: {address: w.example.com, ports: {http: 1}, labels: {version: v1}}}
+---
 {apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: i}, spec: {egress: [{hosts: []}]}}
 ";
 

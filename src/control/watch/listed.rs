@@ -1,5 +1,6 @@
 //! The cluster as it is now, once: for commands that look at it and end. A part of `watch`.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use anyhow::Context;
@@ -9,7 +10,7 @@ use kube::api::{DynamicObject, ListParams, ObjectList};
 use kube::{Api, Client};
 
 use super::rule;
-use crate::api::IstioKind;
+use crate::api::{IstioKind, ServiceEntrySpec};
 use crate::control::served::served;
 use crate::control::world::{Event, Kind, Object};
 
@@ -39,6 +40,25 @@ pub async fn list(client: &Client) -> anyhow::Result<Vec<Event>> {
         };
         anyhow::Ok(objects)
     };
+    let entries: Vec<_> = rules(IstioKind::ServiceEntry)
+        .await?
+        .iter()
+        .filter_map(rule::<ServiceEntrySpec>)
+        .collect();
+    let selecting = entries
+        .iter()
+        .filter(|rule| rule.spec.workload_selector.is_some());
+    let selecting: BTreeSet<_> = selecting.map(|rule| rule.meta.key.namespace.as_str()).collect();
+    let mut addresses = Vec::new();
+    for namespace in selecting {
+        let pods = Api::<Pod>::namespaced(client.clone(), namespace);
+        let listed = pods.list(&all).await;
+        addresses.extend(
+            listed
+                .with_context(|| format!("list the pods of {namespace}"))?
+                .items,
+        );
+    }
     Ok(vec![
         told(Kind::Namespace, namespaces.list_metadata(&all).await, |object| {
             Some(Object::Namespace(object.metadata.into()))
@@ -55,11 +75,17 @@ pub async fn list(client: &Client) -> anyhow::Result<Vec<Event>> {
         told(Kind::EndpointSlice, slices.list(&all).await, |slice| {
             Some(Object::EndpointSlice(slice.into()))
         })?,
+        read(Kind::PodAddress, addresses, |pod| {
+            Some(Object::PodAddress(pod.into()))
+        }),
         read(
-            Kind::ServiceEntry,
-            rules(IstioKind::ServiceEntry).await?,
-            |object| rule(&object).map(|rule| Object::ServiceEntry(Box::new(rule))),
+            Kind::WorkloadEntry,
+            rules(IstioKind::WorkloadEntry).await?,
+            |object| rule(&object).map(|rule| Object::WorkloadEntry(Box::new(rule))),
         ),
+        read(Kind::ServiceEntry, entries, |rule| {
+            Some(Object::ServiceEntry(Box::new(rule)))
+        }),
         read(
             Kind::DestinationRule,
             rules(IstioKind::DestinationRule).await?,

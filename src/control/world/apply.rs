@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Change, Event, Key, Kind, Object, Rule, World};
+use super::{Change, Event, Key, Kind, Object, PodAddress, Rule, World};
 
 /// What follows from an event, however many objects it brings.
 #[derive(Default)]
 struct Effects {
     change: Change,
-    /// Namespaces whose ServiceEntries have to select their pods again.
+    /// Namespaces whose ServiceEntries have to select their workloads again.
     selecting: BTreeSet<String>,
     /// Nodes that are elsewhere than before.
     moved: BTreeSet<String>,
@@ -84,6 +84,14 @@ impl World {
                 effects.selecting.insert(slice.key.namespace.clone());
                 self.services.insert_slice(slice, &self.cluster_domain, change);
             }
+            Object::PodAddress(pod) => {
+                let slice = pod.slice();
+                // Most of what happens to a pod says nothing of where it is.
+                if !self.services.has_slice(&slice) {
+                    effects.selecting.insert(slice.key.namespace.clone());
+                    self.services.insert_slice(slice, &self.cluster_domain, change);
+                }
+            }
             Object::VirtualService(rule) => {
                 let rule = rule.resolved(&self.cluster_domain);
                 let key = rule.meta.key.clone();
@@ -116,6 +124,14 @@ impl World {
                     let hosts = self.service_entries.insert(rule);
                     self.make_entries(&key.namespace, hosts, change);
                     change.rules.insert((Kind::ServiceEntry, key));
+                }
+            }
+            Object::WorkloadEntry(rule) => {
+                let key = rule.meta.key.clone();
+                if self.workload_entries.get(&key) != Some(&rule) {
+                    self.workload_entries.insert(*rule);
+                    effects.selecting.insert(key.namespace.clone());
+                    change.rules.insert((Kind::WorkloadEntry, key));
                 }
             }
             Object::Sidecar(rule) => {
@@ -151,6 +167,11 @@ impl World {
                 effects.selecting.insert(key.namespace.clone());
                 self.services.remove_slice(key, &self.cluster_domain, change);
             }
+            Kind::PodAddress => {
+                effects.selecting.insert(key.namespace.clone());
+                let slice = PodAddress::slice_of(key);
+                self.services.remove_slice(&slice, &self.cluster_domain, change);
+            }
             Kind::VirtualService => {
                 if self.virtual_services.get(key).is_some() {
                     self.touch_virtual_service(key, change);
@@ -175,6 +196,13 @@ impl World {
                     self.make_entries(&key.namespace, hosts, change);
                 }
             }
+            Kind::WorkloadEntry => {
+                if self.workload_entries.get(key).is_some() {
+                    change.rules.insert((kind, key.clone()));
+                    self.workload_entries.remove(key);
+                    effects.selecting.insert(key.namespace.clone());
+                }
+            }
             Kind::Sidecar => {
                 if self.sidecars.get(key).is_some() {
                     change.rules.insert((kind, key.clone()));
@@ -192,6 +220,7 @@ impl World {
             Kind::Pod => self.pods.all().map(|pod| pod.key.clone()).collect(),
             Kind::Service => self.services.keys().cloned().collect(),
             Kind::EndpointSlice => self.services.slice_keys().cloned().collect(),
+            Kind::PodAddress => self.services.pod_addresses().collect(),
             Kind::VirtualService => self
                 .virtual_services
                 .all()
@@ -204,6 +233,11 @@ impl World {
                 .collect(),
             Kind::ServiceEntry => self
                 .service_entries
+                .all()
+                .map(|rule| rule.meta.key.clone())
+                .collect(),
+            Kind::WorkloadEntry => self
+                .workload_entries
                 .all()
                 .map(|rule| rule.meta.key.clone())
                 .collect(),

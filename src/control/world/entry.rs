@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::rule::{Rule, RuleSpec};
+use super::rule::{Mention, Rule, RuleSpec};
 use super::{Endpoint, EndpointSlice, Key, Service, ServicePort, host};
-use crate::api::{EntryPort, Findings, Resolution, ServiceEntrySpec, WorkloadEntry};
+use crate::api::{EntryPort, Findings, Resolution, ServiceEntrySpec, WorkloadEntrySpec};
 
 /// The protocols that Istio's `ports[].protocol` can name, beside those of a dash more (`GRPC-WEB`).
 const PROTOCOLS: [&str; 10] = [
@@ -24,6 +24,13 @@ impl RuleSpec for ServiceEntrySpec {
 
     fn export_to(&self) -> &[String] {
         &self.export_to
+    }
+
+    fn mentions(&self, namespace: &str) -> Vec<Mention> {
+        let selector = self.workload_selector.iter();
+        selector
+            .map(|_| Mention::Workloads(namespace.to_owned()))
+            .collect()
     }
 
     /// As Istio's validation has it (`pkg/config/validation`), except that only what is wrong has no effect.
@@ -62,7 +69,7 @@ impl ServiceEntrySpec {
         self.resolution.unwrap_or_default()
     }
 
-    fn is_dns(&self) -> bool {
+    pub(super) fn is_dns(&self) -> bool {
         matches!(self.resolution(), Resolution::Dns | Resolution::DnsRoundRobin)
     }
 
@@ -129,16 +136,13 @@ impl ServiceEntrySpec {
         }
         for (index, endpoint) in self.endpoints.iter().enumerate() {
             let field = |field: &str| format!("spec.endpoints[{index}].{field}");
-            let ip = endpoint.address.parse::<IpAddr>().is_ok();
-            if is_socket(endpoint) {
-                let why = "has no effect: a pod does not have this socket";
-                found.warning(field("address"), why);
-            } else if !ip && !self.is_dns() {
+            let is_name = endpoint.ip().is_none() && !endpoint.is_socket();
+            if is_name && !self.is_dns() {
                 found.error(
                     field("address"),
                     "is not an IP address, which resolution STATIC needs",
                 );
-            } else if !ip && !is_dns_name(&endpoint.address) {
+            } else if is_name && !is_dns_name(&endpoint.address) {
                 found.error(field("address"), "is neither an IP address nor a DNS name");
             }
             for (name, port) in &endpoint.ports {
@@ -149,6 +153,7 @@ impl ServiceEntrySpec {
                     found.error(field, "is not between 1 and 65535");
                 }
             }
+            endpoint.warn(&format!("spec.endpoints[{index}]"), found);
         }
     }
 
@@ -190,7 +195,7 @@ impl Rule<ServiceEntrySpec> {
         }
         if self.spec.endpoints.is_empty() {
             // With resolution DNS the host is where it is.
-            let own = WorkloadEntry {
+            let own = WorkloadEntrySpec {
                 address: host.to_owned(),
                 ..Default::default()
             };
@@ -200,12 +205,13 @@ impl Rule<ServiceEntrySpec> {
         let good = |index: &usize| !self.has_mistake(&format!("spec.endpoints[{index}].address"));
         let listed = self.spec.endpoints.iter().enumerate();
         listed
-            .filter(|(index, entry)| good(index) && !is_socket(entry))
+            .filter(|(index, entry)| good(index) && !entry.is_socket())
             .map(|(_, entry)| self.endpoint(entry.clone()))
             .collect()
     }
 
-    fn endpoint(&self, mut entry: WorkloadEntry) -> Endpoint {
+    /// The endpoint that a WorkloadEntry is for it, whether listed or selected.
+    pub(super) fn endpoint(&self, mut entry: WorkloadEntrySpec) -> Endpoint {
         let named = std::mem::take(&mut entry.ports);
         // The service's ports are called by their numbers, since several objects make one service.
         let of_name = |name: &str| self.ports().find(|(port, _)| port.name == name);
@@ -216,14 +222,14 @@ impl Rule<ServiceEntrySpec> {
             .collect();
         entry.address.make_ascii_lowercase();
         Endpoint {
-            addresses: entry.address.parse().into_iter().collect(),
+            addresses: entry.ip().into_iter().collect(),
             ready: true,
             entry: Some(Box::new(entry)),
             ..Default::default()
         }
     }
 
-    /// The endpoints for one host; `selected` are those of the pods that its selector means.
+    /// The endpoints for one host; `selected` are those that its selector means.
     pub(super) fn slice(&self, host: &str, selected: Vec<Endpoint>) -> EndpointSlice {
         let Key { namespace, name } = &self.meta.key;
         let target = |port: &EntryPort| port.target_port.and_then(number);
@@ -276,7 +282,7 @@ pub(super) fn service(host: &str, rules: &[&Rule<ServiceEntrySpec>]) -> Option<S
 pub(super) fn alias(service: &Service) -> Option<EndpointSlice> {
     let name = service.external_name.clone()?;
     let Key { namespace, name: own } = &service.key;
-    let entry = WorkloadEntry {
+    let entry = WorkloadEntrySpec {
         address: name,
         ..Default::default()
     };
@@ -289,7 +295,7 @@ pub(super) fn alias(service: &Service) -> Option<EndpointSlice> {
             .map(|port| (port.name.clone(), port.port))
             .collect(),
         endpoints: vec![Endpoint {
-            addresses: entry.address.parse().into_iter().collect(),
+            addresses: entry.ip().into_iter().collect(),
             ready: true,
             entry: Some(Box::new(entry)),
             ..Default::default()
@@ -302,11 +308,7 @@ fn is_udp(port: &EntryPort) -> bool {
     protocol.is_some_and(|protocol| protocol.eq_ignore_ascii_case("UDP"))
 }
 
-fn is_socket(endpoint: &WorkloadEntry) -> bool {
-    endpoint.address.starts_with("unix:")
-}
-
-fn number(port: u32) -> Option<u16> {
+pub(super) fn number(port: u32) -> Option<u16> {
     u16::try_from(port).ok().filter(|port| *port != 0)
 }
 
@@ -315,7 +317,7 @@ fn range(address: &str) -> Option<IpNet> {
     range.or_else(|| address.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
-fn is_dns_name(name: &str) -> bool {
+pub(super) fn is_dns_name(name: &str) -> bool {
     let label = |label: &str| {
         let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         !label.is_empty() && label.len() <= 63 && label.bytes().all(inner)

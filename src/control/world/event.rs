@@ -1,7 +1,7 @@
 //! What `watch` and `directory` say to the world.
 
-use super::{EndpointSlice, Key, Namespace, Node, Pod, Rule, Service};
-use crate::api::{DestinationRuleSpec, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec};
+use super::{EndpointSlice, Key, Namespace, Node, Pod, PodAddress, Rule, Service};
+use crate::api::{DestinationRuleSpec, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec, WorkloadEntrySpec};
 
 /// One thing that happened.
 #[derive(Clone, Debug)]
@@ -17,13 +17,18 @@ pub enum Event {
 
 /// The kinds of objects that matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs, reason = "Kubernetes' and Istio's names")]
+#[allow(
+    missing_docs,
+    reason = "Kubernetes' and Istio's names, but for PodAddress, which is a part of a pod"
+)]
 pub enum Kind {
     Namespace,
     Node,
     Pod,
     Service,
     EndpointSlice,
+    PodAddress,
+    WorkloadEntry,
     ServiceEntry,
     DestinationRule,
     VirtualService,
@@ -32,12 +37,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in an order in which what is named comes before what names it.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Namespace,
         Self::Node,
         Self::Pod,
         Self::Service,
         Self::EndpointSlice,
+        Self::PodAddress,
+        Self::WorkloadEntry,
         Self::ServiceEntry,
         Self::DestinationRule,
         Self::VirtualService,
@@ -60,9 +67,11 @@ pub enum Object {
     Pod(Pod),
     Service(Service),
     EndpointSlice(EndpointSlice),
+    PodAddress(PodAddress),
     VirtualService(Rule<VirtualServiceSpec>),
     DestinationRule(Box<Rule<DestinationRuleSpec>>),
     ServiceEntry(Box<Rule<ServiceEntrySpec>>),
+    WorkloadEntry(Box<Rule<WorkloadEntrySpec>>),
     Sidecar(Rule<SidecarSpec>),
 }
 
@@ -75,9 +84,11 @@ impl Object {
             Self::Pod(_) => Kind::Pod,
             Self::Service(_) => Kind::Service,
             Self::EndpointSlice(_) => Kind::EndpointSlice,
+            Self::PodAddress(_) => Kind::PodAddress,
             Self::VirtualService(_) => Kind::VirtualService,
             Self::DestinationRule(_) => Kind::DestinationRule,
             Self::ServiceEntry(_) => Kind::ServiceEntry,
+            Self::WorkloadEntry(_) => Kind::WorkloadEntry,
             Self::Sidecar(_) => Kind::Sidecar,
         }
     }
@@ -90,9 +101,11 @@ impl Object {
             Self::Pod(pod) => pod.key.clone(),
             Self::Service(service) => service.key.clone(),
             Self::EndpointSlice(slice) => slice.key.clone(),
+            Self::PodAddress(pod) => pod.key.clone(),
             Self::VirtualService(rule) => rule.meta.key.clone(),
             Self::DestinationRule(rule) => rule.meta.key.clone(),
             Self::ServiceEntry(rule) => rule.meta.key.clone(),
+            Self::WorkloadEntry(rule) => rule.meta.key.clone(),
             Self::Sidecar(rule) => rule.meta.key.clone(),
         }
     }

@@ -13,6 +13,7 @@ impl World {
             Kind::VirtualService,
             Kind::DestinationRule,
             Kind::ServiceEntry,
+            Kind::WorkloadEntry,
             Kind::Sidecar,
         ];
         let keys = |kind| self.keys(kind).into_iter().map(move |key| (kind, key));
@@ -39,6 +40,7 @@ impl World {
             Kind::ServiceEntry,
             self.service_entries_touched(change, &hosts),
         ));
+        touched.extend(of(Kind::WorkloadEntry, self.workload_entries_touched(change)));
         touched
     }
 
@@ -97,5 +99,18 @@ impl World {
             touched.extend(own.map(|rule| rule.meta.key.clone()));
         }
         touched
+    }
+
+    /// Whether anything selects them is what may be wrong with them.
+    fn workload_entries_touched(&self, change: &Change) -> BTreeSet<Key> {
+        let entries = change
+            .rules
+            .iter()
+            .filter(|(kind, _)| *kind == Kind::ServiceEntry);
+        let namespaces: BTreeSet<&str> = entries.map(|(_, key)| key.namespace.as_str()).collect();
+        let own = namespaces
+            .into_iter()
+            .flat_map(|namespace| self.workload_entries.in_namespace(namespace));
+        own.map(|rule| rule.meta.key.clone()).collect()
     }
 }

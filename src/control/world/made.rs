@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Change, Endpoint, Key, Rule, World, entry, host};
-use crate::api::ServiceEntrySpec;
+use super::{Change, World, entry, host};
 
 impl World {
     /// Makes the services that the ServiceEntries of a namespace have for these hosts what they are now.
@@ -36,11 +35,10 @@ impl World {
         }
     }
 
-    /// Selects the pods of a namespace again for its ServiceEntries that have a selector.
+    /// Selects the workloads of a namespace again for its ServiceEntries that have a selector.
     pub(super) fn select(&mut self, namespace: &str, change: &mut Change) {
-        let selecting = self.service_entries.in_namespace(namespace);
-        let selecting = selecting.filter(|rule| rule.spec.workload_selector.is_some());
-        let made: Vec<_> = selecting
+        let made: Vec<_> = self
+            .service_entries_selecting(namespace)
             .flat_map(|rule| {
                 rule.hosts
                     .iter()
@@ -50,33 +48,5 @@ impl World {
         for slice in made {
             self.services.insert_slice(slice, &self.cluster_domain, change);
         }
-    }
-
-    /// The pods that a ServiceEntry's selector means, where their addresses are known: behind a Kubernetes Service.
-    pub(super) fn selected(&self, rule: &Rule<ServiceEntrySpec>) -> Vec<Endpoint> {
-        let Some(selector) = &rule.spec.workload_selector else {
-            return Vec::new();
-        };
-        let namespace = &rule.meta.key.namespace;
-        let pods = self.pods.in_namespace(namespace);
-        let pods: BTreeSet<&Key> = pods
-            .filter(|pod| selector.selects(&pod.labels))
-            .map(|pod| &pod.key)
-            .collect();
-        let endpoint = |pod: &Key| {
-            let (addresses, ready) = self.services.addresses_of(pod);
-            addresses.into_iter().map(move |address| (address, ready))
-        };
-        let endpoints = pods
-            .into_iter()
-            .flat_map(|pod| endpoint(pod).map(move |(address, ready)| (pod, address, ready)));
-        endpoints
-            .map(|(pod, address, ready)| Endpoint {
-                addresses: vec![address],
-                ready,
-                pod: Some(pod.clone()),
-                ..Default::default()
-            })
-            .collect()
     }
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use kube::api::ObjectMeta;
 
-use crate::api::WorkloadEntry;
+use crate::api::WorkloadEntrySpec;
 
 /// Namespace and name of an object; the namespace of what has none is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -248,7 +248,7 @@ pub struct Endpoint {
     pub hostname: Option<String>,
     /// What a ServiceEntry says of it, with ports by the names that the slice has for them: its labels, its weight, where it
     /// is and, without `addresses`, the name it is known by.
-    pub entry: Option<Box<WorkloadEntry>>,
+    pub entry: Option<Box<WorkloadEntrySpec>>,
 }
 
 impl Endpoint {

@@ -25,7 +25,7 @@ pub struct Meta {
     pub generation: i64,
 }
 
-/// A VirtualService or a DestinationRule.
+/// An object of one of Istio's kinds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule<S> {
     /// Who it is.
@@ -38,9 +38,9 @@ pub struct Rule<S> {
     pub findings: Findings,
 }
 
-/// What both kinds have in common.
+/// What the kinds have in common.
 pub trait RuleSpec: Serialize + DeserializeOwned + PartialEq {
-    /// `VirtualService` or `DestinationRule`.
+    /// For instance `VirtualService`.
     const KIND: &'static str;
     /// The hosts as the user wrote them.
     fn hosts(&self) -> &[String];
@@ -56,6 +56,8 @@ pub trait RuleSpec: Serialize + DeserializeOwned + PartialEq {
     }
     /// Makes full names of the hosts that it leads to.
     fn resolve(&mut self, _full: &dyn Fn(&str) -> String) {}
+    /// Takes the object's own labels to what it says.
+    fn label(&mut self, _labels: BTreeMap<String, String>) {}
     /// What it names besides its hosts, being an object of this namespace.
     fn mentions(&self, _namespace: &str) -> Vec<Mention> {
         Vec::new()
@@ -71,6 +73,8 @@ pub enum Mention {
     Host(String),
     /// A label and the value of it by which it chooses clients.
     Label(String, String),
+    /// The pods and WorkloadEntries of a namespace, of which it selects some.
+    Workloads(String),
 }
 
 pub(super) fn labels<'a>(
@@ -153,12 +157,13 @@ impl<S: RuleSpec> Rule<S> {
             metadata: kube::api::ObjectMeta,
         }
         let head: Head = api::read(object)?;
-        let (spec, unknown) = api::read_spec::<S>(object)?;
+        let (mut spec, unknown) = api::read_spec::<S>(object)?;
         let mut findings = Findings {
             unknown,
             ..Default::default()
         };
         spec.validate(&mut findings);
+        spec.label(head.metadata.labels.clone().unwrap_or_default());
         let meta = Meta {
             key: Key::of(&head.metadata),
             uid: head.metadata.uid.unwrap_or_default(),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::rule::{Mention, Rule, RuleSpec};
 use super::{Key, host};
-use crate::api::VirtualServiceSpec;
+use crate::api::{ServiceEntrySpec, VirtualServiceSpec};
 
 /// The rules of one kind.
 #[derive(Debug)]
@@ -134,6 +134,19 @@ impl<S: RuleSpec> Rules<S> {
             rules.extend(alike.filter(|rule| seen.insert(&rule.meta.key)));
         }
         rules.into_iter()
+    }
+}
+
+impl Rules<ServiceEntrySpec> {
+    /// The namespaces in which one selects workloads.
+    pub(super) fn namespaces_of_workloads(&self) -> impl Iterator<Item = &str> {
+        let from = Mention::Workloads(String::new());
+        self.by_mention
+            .range(from..)
+            .map_while(|(mention, _)| match mention {
+                Mention::Workloads(namespace) => Some(namespace.as_str()),
+                _ => None,
+            })
     }
 }
 

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::{Change, EndpointSlice, Key, Service, ServicePort, entry, host};
+use super::{Change, Endpoint, EndpointSlice, Key, Service, ServicePort, entry, host};
 
 /// The part of the world that is about addresses.
 #[derive(Debug, Default)]
@@ -117,6 +117,11 @@ impl Services {
             .filter_map(|key| self.slices.get(key))
     }
 
+    /// Whether there is this very slice.
+    pub(super) fn has_slice(&self, slice: &EndpointSlice) -> bool {
+        self.slices.get(&slice.key) == Some(slice)
+    }
+
     /// The slices of all services, in no order.
     pub(in crate::control) fn all_slices(&self) -> impl Iterator<Item = &EndpointSlice> {
         self.slices.values()
@@ -140,17 +145,30 @@ impl Services {
         endpoints.find_map(|one| one.pod.as_ref().filter(|_| one.addresses.contains(&address)))
     }
 
-    /// The addresses of a pod, as Kubernetes' own slices have them, and whether it is ready in one of them.
-    pub(super) fn addresses_of(&self, pod: &Key) -> (BTreeSet<IpAddr>, bool) {
-        let (mut addresses, mut ready) = (BTreeSet::new(), false);
-        for slice in self.slices_with(pod).filter(|slice| !made(&slice.key)) {
-            let own = |endpoint: &&super::Endpoint| endpoint.pod.as_ref() == Some(pod);
-            for endpoint in slice.endpoints.iter().filter(own) {
-                addresses.extend(&endpoint.addresses);
-                ready |= endpoint.ready;
+    /// A pod as an endpoint at each of its addresses: as Kubernetes' own slices have them, else as the pod itself does.
+    pub(super) fn endpoints_of(&self, pod: &Key) -> Vec<Endpoint> {
+        let own = |endpoint: &&Endpoint| endpoint.pod.as_ref() == Some(pod);
+        let of = |fits: fn(&Key) -> bool| {
+            let slices = self.slices_with(pod).filter(move |slice| fits(&slice.key));
+            let mut found: BTreeMap<IpAddr, Endpoint> = BTreeMap::new();
+            let endpoints = slices.flat_map(|slice| slice.endpoints.iter().filter(own));
+            for endpoint in endpoints {
+                for address in &endpoint.addresses {
+                    let known = found.entry(*address).or_insert_with(|| Endpoint {
+                        addresses: vec![*address],
+                        hostname: None,
+                        ..endpoint.clone()
+                    });
+                    known.ready |= endpoint.ready;
+                }
             }
+            found
+        };
+        let mut found = of(|slice| !made(slice));
+        if found.is_empty() {
+            found = of(is_of_pod);
         }
-        (addresses, ready)
+        found.into_values().collect()
     }
 
     /// Of Kubernetes' own services; those that were made of something else go with it.
@@ -163,6 +181,12 @@ impl Services {
         self.slices.keys().map(Arc::as_ref).filter(|key| !made(key))
     }
 
+    /// The pods whose addresses are known from themselves.
+    pub(super) fn pod_addresses(&self) -> impl Iterator<Item = Key> {
+        let slices = self.slices.keys().filter(|key| is_of_pod(key));
+        slices.map(|key| Key::new(&key.namespace, &key.name[1..]))
+    }
+
     /// The hosts of ServiceEntries, wildcards included.
     pub(super) fn hosts(&self) -> impl Iterator<Item = &String> {
         self.by_host.keys()
@@ -170,7 +194,8 @@ impl Services {
 
     /// The services that a pod is behind.
     pub(super) fn of_pod(&self, pod: &Key) -> impl Iterator<Item = &Key> {
-        self.slices_with(pod).map(|slice| &slice.service)
+        let slices = self.slices_with(pod).filter(|slice| !is_of_pod(&slice.key));
+        slices.map(|slice| &slice.service)
     }
 
     pub(super) fn insert(&mut self, service: Service, cluster_domain: &str, change: &mut Change) {
@@ -284,6 +309,9 @@ impl Services {
 
     /// Pods of a headless service are addresses that mean it.
     fn touch_slice(&self, slice: &EndpointSlice, cluster_domain: &str, change: &mut Change) {
+        if is_of_pod(&slice.key) {
+            return;
+        }
         change.endpoints.insert(host::of(&slice.service, cluster_domain));
         let service = self.services.get(&slice.service);
         if service.is_some_and(|service| service.original_destination && !service.is_entry()) {
@@ -311,6 +339,11 @@ impl Services {
 /// Whether the service or slice is none of Kubernetes' own.
 fn made(key: &Key) -> bool {
     key.name.contains('/')
+}
+
+/// Whether the slice says where a pod is.
+fn is_of_pod(slice: &Key) -> bool {
+    slice.name.starts_with('/')
 }
 
 fn is_outside(service: &Service) -> bool {

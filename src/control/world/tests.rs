@@ -338,6 +338,8 @@ fn everything_can_be_taken_out_again() {
             "ServiceEntry",
             "{hosts: [x.example.com, '*.y.example.com'], addresses: [240.0.0.1], ports: [{number: 80, name: http}], resolution: STATIC, workloadSelector: {labels: {version: v1}}}",
         )
+        + &rule("WorkloadEntry", "{address: 192.0.2.1, labels: {version: v1}}")
+        + "{apiVersion: v1, kind: Pod, metadata: {name: q, labels: {version: v1}}, status: {podIP: 10.1.0.9}}\n---\n"
         + &rule("Sidecar", "{egress: [{hosts: [./*]}]}")
         + "{apiVersion: v1, kind: Service, metadata: {name: h}, spec: {clusterIP: None, ports: [{port: 80}]}}\n---\n"
         + "{apiVersion: v1, kind: Service, metadata: {name: e}, spec: {type: ExternalName, externalName: x.example.com, ports: [{port: 80}]}}\n---\n"

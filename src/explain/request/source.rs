@@ -4,7 +4,7 @@
 use anyhow::{Context, anyhow};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client as KubeClient, ResourceExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::asked::From;
 use crate::control::compile::Client;
@@ -16,7 +16,13 @@ use crate::inject;
 use crate::settings::Settings;
 
 /// Kinds of which manifests say less than a cluster does.
-const COMPLETED: [Kind; 4] = [Kind::Namespace, Kind::Pod, Kind::Service, Kind::EndpointSlice];
+const COMPLETED: [Kind; 5] = [
+    Kind::Namespace,
+    Kind::Pod,
+    Kind::Service,
+    Kind::EndpointSlice,
+    Kind::PodAddress,
+];
 
 /// Where a request is explained.
 #[derive(Debug)]
@@ -146,7 +152,11 @@ fn completed(given: &[Value], pods: &[workloads::Pod]) -> anyhow::Result<Vec<Eve
         .cloned()
         .collect();
     let mut objects = workloads::namespaces(given);
-    objects.extend(pods.iter().map(|pod| pod.object.clone()));
+    objects.extend(pods.iter().map(|pod| {
+        let mut running = pod.object.clone();
+        running["status"] = json!({"podIP": pod.ip, "conditions": [{"type": "Ready", "status": "True"}]});
+        running
+    }));
     objects.extend(workloads::endpoint_slices(&without, &running));
     objects.extend(slices().cloned());
     objects.extend(services);

@@ -76,7 +76,7 @@ impl<'a> Town<'a> {
         };
         let mut objects: Vec<Value> = pods.of_services.iter().flat_map(described).collect();
         for manifest in &case.manifests {
-            objects.push(town.on_loopback(manifest.clone()).await);
+            objects.push(town.on_loopback(manifest.clone(), &case.manifests).await);
         }
         let mut askers: Vec<Asker> = Vec::new();
         for row in &case.rows {
@@ -102,25 +102,49 @@ impl<'a> Town<'a> {
         town
     }
 
-    /// A ServiceEntry whose endpoints are on loopback; any other object as it is.
-    async fn on_loopback(&mut self, mut manifest: Value) -> Value {
-        if manifest["kind"] != "ServiceEntry" || manifest["spec"]["resolution"] == "NONE" {
-            return manifest;
+    /// A ServiceEntry whose endpoints are on loopback, or a WorkloadEntry that one of `all` selects; any other object as it is.
+    async fn on_loopback(&mut self, mut manifest: Value, all: &[Value]) -> Value {
+        match manifest["kind"].as_str() {
+            Some("ServiceEntry") if manifest["spec"]["resolution"] == "NONE" => {}
+            Some("ServiceEntry") if manifest["spec"]["workloadSelector"].is_object() => {}
+            Some("ServiceEntry") => {
+                let (own, mut endpoint) = (manifest["spec"].clone(), json!({}));
+                self.listen(&own, &mut endpoint).await;
+                manifest["spec"]["endpoints"] = json!([endpoint]);
+            }
+            Some("WorkloadEntry") => {
+                let spec = &mut manifest["spec"];
+                let selecting = all.iter().map(|one| &one["spec"]).find(|entry| {
+                    let selector = entry["workloadSelector"]["labels"].as_object();
+                    selector.is_some_and(|all| all.iter().all(|(name, value)| spec["labels"][name] == *value))
+                });
+                if let Some(entry) = selecting {
+                    self.listen(entry, spec).await;
+                }
+            }
+            _ => {}
         }
-        let spec = &mut manifest["spec"];
-        let host = spec["hosts"][0].as_str().expect("a host").to_owned();
-        let mut endpoint = json!({"address": "127.20.1.1", "ports": {}});
-        for port in spec["ports"].as_array().expect("ports").clone() {
+        manifest
+    }
+
+    /// Somebody at each port of a ServiceEntry, for one endpoint of it.
+    async fn listen(&mut self, entry: &Value, endpoint: &mut Value) {
+        let host = entry["hosts"][0].as_str().expect("a host");
+        let labels = endpoint["labels"].as_object().cloned().unwrap_or_default();
+        let labels = labels
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str().expect("text")));
+        let labels: Vec<_> = labels.collect();
+        endpoint["ports"] = json!({});
+        for port in entry["ports"].as_array().expect("ports") {
             let name = port["name"].as_str().expect("a name");
             let number = port["number"].as_u64().and_then(|port| u16::try_from(port).ok());
             let to = (number.expect("a port"), name);
-            let pod = self.pods.listen(&mut self.external, 255, &host, to, &[]).await;
+            let pod = self.pods.listen(&mut self.external, 255, host, to, &labels).await;
             endpoint["address"] = pod.address.ip().to_string().into();
             endpoint["ports"][name] = pod.address.port().into();
             self.behind.push(pod);
         }
-        spec["endpoints"] = json!([endpoint]);
-        manifest
     }
 
     /// Starts it with everything known, and gives its address.
