@@ -93,6 +93,7 @@ pub async fn run(args: ControllerArgs, terminate: CancellationToken) -> anyhow::
     let mut registry = Registry::default();
     let mut world = World::new(settings.cluster_domain.clone(), settings.mesh_ranges.clone());
     world.root_namespace.clone_from(&args.namespace);
+    world.outbound_mode = settings.outbound_traffic_policy.mode;
     let (feed, events, reader) = Feed::new(world);
     let trust = Arc::new(Trust::new(trust_settings(&args, &settings)));
     registry.register_collector(Box::new(trust.clone()));

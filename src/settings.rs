@@ -13,6 +13,8 @@ pub use injection::{Injection, Policy, Selectors};
 pub use proxy::{AccessLog, CaptureBy, ImagePullPolicy, Proxy, Resources};
 pub(crate) use quantity::Quantity;
 
+use crate::api::OutboundMode;
+
 /// The key of the chart's ConfigMap that has them.
 pub(crate) const KEY: &str = "config.yaml";
 
@@ -24,10 +26,28 @@ pub struct Settings {
     pub cluster_domain: String,
     /// Where an address of the mesh can be (pods, Services, ServiceEntries); all others go through without asking.
     pub mesh_ranges: Vec<IpNet>,
+    /// What becomes of destinations that a pod does not see, where no Sidecar says it.
+    pub outbound_traffic_policy: OutboundTrafficPolicy,
     /// Which pods get a proxy.
     pub injection: Injection,
     /// What the proxy's containers look like.
     pub proxy: Proxy,
+}
+
+/// Istio's `meshConfig.outboundTrafficPolicy`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct OutboundTrafficPolicy {
+    /// ALLOW_ANY: they are reached as without a mesh. REGISTRY_ONLY: they are not.
+    pub mode: OutboundMode,
+}
+
+impl Default for OutboundTrafficPolicy {
+    fn default() -> Self {
+        Self {
+            mode: OutboundMode::AllowAny,
+        }
+    }
 }
 
 /// Why settings are refused; each names the field.
@@ -60,6 +80,7 @@ impl Default for Settings {
         Self {
             cluster_domain: "cluster.local".into(),
             mesh_ranges: ranges.iter().filter_map(|range| range.parse().ok()).collect(),
+            outbound_traffic_policy: OutboundTrafficPolicy::default(),
             injection: Injection::default(),
             proxy: Proxy::default(),
         }
@@ -129,6 +150,7 @@ mod tests {
         let text = "
 clusterDomain: example.org
 meshRanges: [10.96.0.0/12]
+outboundTrafficPolicy: {mode: REGISTRY_ONLY}
 injection: {revision: canary, ignoredNamespaces: [infra]}
 proxy:
   image: registry.example/outrigger:1
@@ -141,6 +163,7 @@ proxy:
             settings.mesh_ranges,
             ["10.96.0.0/12".parse::<IpNet>().expect("range")]
         );
+        assert_eq!(settings.outbound_traffic_policy.mode, OutboundMode::RegistryOnly);
         assert_eq!(settings.injection.revision, "canary");
         assert_eq!(settings.injection.ignored_namespaces, ["infra"]);
         assert_eq!(settings.proxy.image_pull_policy, ImagePullPolicy::Never);
@@ -168,6 +191,8 @@ proxy:
                 "proxy.resources.limits.memory",
             ),
             ("meshRanges: [10.0.0.0/40]", "meshRanges"),
+            ("outboundTrafficPolicy: {mode: DENY}", "DENY"),
+            ("outboundTrafficPolicy: {egressProxy: {}}", "egressProxy"),
             ("clusterDomain: 'a b'", "clusterDomain"),
             ("injection: {revision: ''}", "injection.revision"),
             ("injection: {policy: sometimes}", "sometimes"),

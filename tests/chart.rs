@@ -47,6 +47,7 @@ fn its_default_values_are_the_settings_defaults() {
     let mut settings = serde_json::json!({
         "clusterDomain": values["clusterDomain"],
         "meshRanges": values["meshRanges"],
+        "outboundTrafficPolicy": values["outboundTrafficPolicy"],
         "injection": values["injection"],
         "proxy": values["proxy"],
     });

@@ -187,8 +187,9 @@ impl Mesh {
             ..Default::default()
         };
         let backend = mesh::Backend {
-            unavailable: "no service has this address, and the Sidecar of this pod says REGISTRY_ONLY"
-                .to_owned(),
+            unavailable:
+                "no service has this address, and the outboundTrafficPolicy of this pod is REGISTRY_ONLY"
+                    .to_owned(),
             cluster: "BlackHoleCluster".to_owned(),
             weight: 1,
             ..Default::default()

@@ -39,7 +39,7 @@ pub enum Carried {
     Unknown,
     /// The same, since the control plane was away and this address had not been asked for before.
     ControlPlaneAway,
-    /// Not at all, or with 502: the mesh does not know it, and the pod's Sidecar says REGISTRY_ONLY.
+    /// Not at all, or with 502: the mesh does not know it, and the pod's outboundTrafficPolicy is REGISTRY_ONLY.
     Blocked,
     /// Not at all: the proxy's own port was dialled directly.
     Loop,

@@ -55,7 +55,7 @@ pub struct EgressPort {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(default)]
 pub struct OutboundTrafficPolicy {
-    /// Without it: ALLOW_ANY.
+    /// Without it what the namespace's or the mesh's default says.
     pub mode: Option<OutboundMode>,
 }
 

@@ -31,7 +31,9 @@ pub use pods::PodAddress;
 pub use rule::{Mention, Meta, Rule, RuleSpec};
 pub use view::View;
 
-use crate::api::{DestinationRuleSpec, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec, WorkloadEntrySpec};
+use crate::api::{
+    DestinationRuleSpec, OutboundMode, ServiceEntrySpec, SidecarSpec, VirtualServiceSpec, WorkloadEntrySpec,
+};
 use nodes::Nodes;
 use pods::Pods;
 use rules::Rules;
@@ -49,6 +51,8 @@ pub struct World {
     pub mesh_ranges: Vec<IpNet>,
     /// The namespace whose Sidecar without a selector is for all others: the control plane's own.
     pub root_namespace: String,
+    /// What becomes of destinations that a pod does not see, where no Sidecar says it.
+    pub outbound_mode: OutboundMode,
     namespaces: HashMap<String, Namespace>,
     nodes: Nodes,
     pods: Pods,
@@ -76,6 +80,7 @@ impl World {
             cluster_domain,
             mesh_ranges,
             root_namespace: "outrigger-system".to_owned(),
+            outbound_mode: OutboundMode::AllowAny,
             namespaces: HashMap::new(),
             nodes: Nodes::default(),
             pods: Pods::default(),

@@ -26,7 +26,14 @@ impl Settings {
         let values: Value =
             serde_saphyr::from_str(text).map_err(|error| SettingsError::Yaml(Box::new(error)))?;
         let mut settings = Map::new();
-        for field in ["clusterDomain", "meshRanges", "injection", "proxy"] {
+        let fields = [
+            "clusterDomain",
+            "meshRanges",
+            "outboundTrafficPolicy",
+            "injection",
+            "proxy",
+        ];
+        for field in fields {
             if let Some(value) = values.get(field).filter(|value| !value.is_null()) {
                 settings.insert(field.into(), value.clone());
             }

@@ -193,14 +193,14 @@ fn what_would_be_refused_fails() {
                 "--from app=closed --to http://example.com/",
                 1,
                 &[
-                    "is answered with 502: it is for nothing in the mesh, and the Sidecar of this client says REGISTRY_ONLY",
+                    "is answered with 502: it is for nothing in the mesh, and the outboundTrafficPolicy of this client is REGISTRY_ONLY",
                 ],
             ),
             (
                 "--from app=closed --to tcp://192.0.2.1:22",
                 1,
                 &[
-                    "is closed: it is for nothing in the mesh, and the Sidecar of this client says REGISTRY_ONLY",
+                    "is closed: it is for nothing in the mesh, and the outboundTrafficPolicy of this client is REGISTRY_ONLY",
                 ],
             ),
             (

@@ -61,6 +61,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- dict
   "clusterDomain" .Values.clusterDomain
   "meshRanges" .Values.meshRanges
+  "outboundTrafficPolicy" .Values.outboundTrafficPolicy
   "injection" (merge (dict "revision" (include "outrigger.revision" .)) .Values.injection)
   "proxy" $proxy | toYaml }}
 {{- end }}

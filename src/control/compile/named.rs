@@ -54,8 +54,8 @@ pub(super) fn one(world: &World, client: &Client, host: &str, port: u16) -> Opti
 }
 
 /// All that is known by name alone on a port: HTTP by the Host header, TLS by its SNI, and bytes that name nothing go to the
-/// first service that is declared as TCP. What is known of none goes where it was dialled, or nowhere if the client's Sidecar
-/// says REGISTRY_ONLY.
+/// first service that is declared as TCP. What is known of none goes where it was dialled, or nowhere if the client's
+/// outboundTrafficPolicy is REGISTRY_ONLY.
 pub(super) fn all(world: &World, client: &Client, port: u16) -> Option<Answer> {
     let view = world.view(&client.namespace, &client.labels);
     let services = world
@@ -136,8 +136,9 @@ fn nothing_named(port: u16, registry_only: bool) -> mesh::Service {
             };
             through.instead = Some(mesh::http_route::Instead::DirectResponse(refusal));
             mesh::Backend {
-                unavailable: "no service has this name, and the Sidecar of this pod says REGISTRY_ONLY"
-                    .to_owned(),
+                unavailable:
+                    "no service has this name, and the outboundTrafficPolicy of this pod is REGISTRY_ONLY"
+                        .to_owned(),
                 cluster: "BlackHoleCluster".to_owned(),
                 weight: 1,
                 ..Default::default()

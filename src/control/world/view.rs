@@ -65,7 +65,8 @@ pub struct View<'a> {
 
 impl World {
     /// What the pods of a namespace with these labels see: by the Sidecar that selects them, else by the one of the namespace
-    /// without a selector, else by the root namespace's. What one leaves out is the next one's to say.
+    /// without a selector, else by the root namespace's. What one leaves out is the next one's to say, and what becomes of
+    /// everything else is at last the mesh's.
     pub fn view<'a>(&'a self, namespace: &'a str, labels: &BTreeMap<String, String>) -> View<'a> {
         let oldest = |namespace: &str, fits: &dyn Fn(&SidecarSpec) -> bool| {
             let of_namespace = self.sidecars.in_namespace(namespace);
@@ -84,14 +85,12 @@ impl World {
             oldest(&self.root_namespace, &default),
         ];
         let in_order = || in_order.into_iter().flatten();
-        let mode = in_order()
-            .find_map(|rule| rule.spec.outbound_traffic_policy.as_ref())
-            .and_then(|policy| policy.mode);
+        let mode = in_order().find_map(|rule| rule.spec.outbound_traffic_policy.as_ref()?.mode);
         View {
             world: self,
             namespace,
             egress: in_order().find(|rule| !rule.spec.egress.is_empty()),
-            mode: mode.unwrap_or(OutboundMode::AllowAny),
+            mode: mode.unwrap_or(self.outbound_mode),
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn place(
         true => Err((
             false,
             format!(
-                "{refused}: it is for nothing in the mesh, and the Sidecar of this client says REGISTRY_ONLY"
+                "{refused}: it is for nothing in the mesh, and the outboundTrafficPolicy of this client is REGISTRY_ONLY"
             ),
         )),
         false => Err((
@@ -69,7 +69,10 @@ pub(super) fn place(
             "service {name} is not visible to this client, by its exportTo or by the client's Sidecar"
         );
         return Err(match registry_only {
-            true => (false, format!("{refused}: {sees}, which says REGISTRY_ONLY")),
+            true => (
+                false,
+                format!("{refused}: {sees}, and its outboundTrafficPolicy is REGISTRY_ONLY"),
+            ),
             false => (true, format!("passes through as it is: {sees}")),
         });
     };

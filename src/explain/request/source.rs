@@ -112,6 +112,7 @@ pub(super) fn of_files(
 fn world(settings: &Settings, root_namespace: &str) -> World {
     let mut world = World::new(settings.cluster_domain.clone(), settings.mesh_ranges.clone());
     root_namespace.clone_into(&mut world.root_namespace);
+    world.outbound_mode = settings.outbound_traffic_policy.mode;
     world
 }
 

@@ -542,6 +542,37 @@ fn what_a_client_sees() {
 }
 
 #[test]
+fn what_no_sidecar_says_of_everything_else_is_the_meshs() {
+    use crate::api::OutboundMode::{AllowAny, RegistryOnly};
+    let policy = |text: &str| {
+        object(
+            "Sidecar",
+            "default",
+            "s",
+            &format!("{{outboundTrafficPolicy: {text}}}"),
+        )
+    };
+    for (sidecar, mesh, registry_only) in [
+        (String::new(), AllowAny, false),
+        (String::new(), RegistryOnly, true),
+        (policy("{mode: ALLOW_ANY}"), RegistryOnly, false),
+        (policy("{mode: REGISTRY_ONLY}"), AllowAny, true),
+        (policy("{}"), RegistryOnly, true),
+        (
+            object("Sidecar", "default", "s", "{egress: [{hosts: ['*/*']}]}"),
+            RegistryOnly,
+            true,
+        ),
+    ] {
+        let mut world = world(&sidecar);
+        world.outbound_mode = mesh;
+        let client = client("default");
+        let view = world.view(&client.namespace, &client.labels);
+        assert_eq!(view.registry_only(), registry_only, "{sidecar} {mesh:?}");
+    }
+}
+
+#[test]
 fn two_namespaces_may_have_a_host_each_for_itself() {
     let entry = |namespace: &str, address: &str, export: &str| {
         let spec = format!(
