@@ -93,6 +93,7 @@ tables! {
     delegates "delegates.yaml" [Rare 4, Unreachable 1]
     tcp_and_tls "tcp-tls.yaml" []
     entries "entries.yaml" []
+    sidecars "sidecars.yaml" []
     mistakes "mistakes.yaml" []
 }
 

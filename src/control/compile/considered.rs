@@ -10,7 +10,7 @@ use outrigger_proxy::protocol::mesh;
 use super::routes::Target;
 use super::{Client, named, protocol};
 use crate::api::{VirtualServiceSpec, is_for_mesh};
-use crate::control::world::{Rule, World};
+use crate::control::world::{Rule, View, World};
 
 /// A rule, or a match of one, that is not published to a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,13 +92,18 @@ pub fn considered(
 }
 
 impl Target<'_> {
-    /// Why a VirtualService has no say about the service for this client.
-    pub(super) fn silence<'s>(&'s self, rule: &'s Rule<VirtualServiceSpec>) -> Option<Silence<'s>> {
+    /// Why a VirtualService has no say about the service for this client, which sees so much.
+    pub(super) fn silence<'s>(
+        &'s self,
+        view: &View<'_>,
+        rule: &'s Rule<VirtualServiceSpec>,
+    ) -> Option<Silence<'s>> {
         let (client, service) = (&self.client.namespace, &self.service.key.namespace);
         if !is_for_mesh(&rule.spec.gateways) {
             Some(Silence::Gateways(&rule.spec.gateways))
         } else if rule.applies(client, service) {
-            None
+            let follows = view.follows(rule, self.port.port);
+            (!follows).then_some(Silence::NotImported(&rule.meta.key.namespace))
         } else if rule.is_exported_to(client) {
             Some(Silence::Foreign(service))
         } else {
@@ -141,6 +146,8 @@ pub(super) enum Silence<'a> {
     NotExported(&'a str),
     /// The service belongs to this other namespace.
     Foreign(&'a str),
+    /// The client's Sidecar leaves it out, which is in this namespace.
+    NotImported(&'a str),
 }
 
 impl fmt::Display for Silence<'_> {
@@ -150,6 +157,10 @@ impl fmt::Display for Silence<'_> {
                 write!(f, "gateways {}: it is not for the mesh", gateways.join(", "))
             }
             Self::NotExported(client) => write!(f, "exportTo: it is not exported to namespace {client}"),
+            Self::NotImported(namespace) => write!(
+                f,
+                "the egress of the client's Sidecar has none of its hosts for its namespace {namespace}"
+            ),
             Self::Foreign(service) => write!(
                 f,
                 "the host belongs to namespace {service}: it speaks only for clients of its own namespace"

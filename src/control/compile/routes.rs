@@ -57,8 +57,12 @@ impl Target<'_> {
     fn speaking(&self, notes: &mut Notes) -> std::vec::IntoIter<&Rule<VirtualServiceSpec>> {
         let host = self.world.host_of(self.service);
         let mut rules: Vec<_> = self.world.virtual_services_for(&host).collect();
+        if rules.is_empty() {
+            return rules.into_iter();
+        }
+        let view = self.world.view(&self.client.namespace, &self.client.labels);
         rules.retain(|rule| {
-            let silent = self.silence(rule);
+            let silent = self.silence(&view, rule);
             if let Some(silent) = &silent {
                 notes.passed_over(|| (rule.title(), silent.to_string()));
             }

@@ -46,6 +46,13 @@ pub(in crate::control) fn matches(pattern: &str, host: &str) -> bool {
     }
 }
 
+/// Whether two hosts or wildcards mean a name in common.
+pub(super) fn overlap(one: &str, other: &str) -> bool {
+    // Of two wildcards the longer one has to end like the shorter one.
+    let wide = |pattern: &str, host: &str| pattern.strip_prefix('*').is_some_and(|end| host.ends_with(end));
+    one == other || wide(one, other) || wide(other, one)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +83,23 @@ mod tests {
             ("example.com", None),
         ] {
             assert_eq!(service(host, "cluster.local"), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn wildcards_overlap_with_what_they_mean_and_with_each_other() {
+        for (one, other, expected) in [
+            ("a.b", "a.b", true),
+            ("a.b", "c.b", false),
+            ("*", "a.b", true),
+            ("*.b", "a.b", true),
+            ("*.b", "a.c", false),
+            ("*.b", "*.a.b", true),
+            ("*.a.b", "*.c.b", false),
+            ("*", "*", true),
+        ] {
+            assert_eq!(overlap(one, other), expected, "{one} {other}");
+            assert_eq!(overlap(other, one), expected, "{other} {one}");
         }
     }
 

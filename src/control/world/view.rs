@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::rule::{Mention, Rule, RuleSpec, labels};
 use super::{Service, World, host};
-use crate::api::{Findings, OutboundMode, SidecarSpec, WorkloadSelector};
+use crate::api::{Findings, OutboundMode, SidecarSpec, VirtualServiceSpec, WorkloadSelector};
 
 impl RuleSpec for SidecarSpec {
     const KIND: &'static str = "Sidecar";
@@ -101,19 +101,35 @@ impl View<'_> {
         if !service.is_exported_to(self.namespace) {
             return false;
         }
-        let Some(rule) = self.egress else { return true };
         let name = self.world.host_of(service);
-        let matches = |pattern: &String| {
-            let Some((namespace, pattern)) = pattern.split_once('/') else {
+        self.imports(&service.key.namespace, port, |pattern| {
+            host::matches(pattern, &name)
+        })
+    }
+
+    /// Whether a VirtualService is for connections of the client to a port. As in Istio it has to be imported like a service: by
+    /// its own namespace, and by one of its hosts, of which either may be a wildcard for the other.
+    pub fn follows(&self, rule: &Rule<VirtualServiceSpec>, port: u16) -> bool {
+        self.imports(&rule.meta.key.namespace, port, |pattern| {
+            let mut hosts = rule.hosts.iter();
+            hosts.any(|host| host::overlap(pattern, host))
+        })
+    }
+
+    /// Whether the Sidecar has a host for a namespace, on a port, that fits.
+    fn imports(&self, namespace: &str, port: u16, fits: impl Fn(&str) -> bool) -> bool {
+        let Some(rule) = self.egress else { return true };
+        let matches = |imported: &String| {
+            let Some((of, pattern)) = imported.split_once('/') else {
                 return false;
             };
-            let namespace = match namespace {
+            let of_namespace = match of {
                 "*" => true,
-                "." => service.key.namespace == self.namespace,
+                "." => namespace == self.namespace,
                 "~" => false,
-                other => service.key.namespace == other,
+                other => namespace == other,
             };
-            namespace && host::matches(&pattern.to_ascii_lowercase(), &name)
+            of_namespace && fits(&pattern.to_ascii_lowercase())
         };
         let on_port = |own: &u32| *own == u32::from(port);
         let mut of_port = rule
