@@ -96,3 +96,84 @@ async fn a_proxy_goes_where_names_and_addresses_lead() {
     shutdown.cancel();
     running.await.unwrap();
 }
+
+fn entry(name: &str, hosts: &str) -> String {
+    format!(
+        "{{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {{name: {name}}}, spec: {{hosts: [{hosts}], ports: [{{number: 80, name: http}}], resolution: DNS, endpoints: [{{address: e.example.com}}]}}}}\n---\n"
+    )
+}
+
+#[tokio::test]
+async fn what_is_known_by_name_is_told_when_it_comes_changes_and_goes() {
+    let plane = Plane::with(&(SERVICES.to_owned() + CURL)).await;
+    let mut proxy = plane.curl().await;
+    let names = [
+        "*:80",
+        "api.example.com:80",
+        "x.wild.example.com:80",
+        "240.0.0.1:80",
+        "10.1.0.1:8080",
+    ];
+    proxy.subscribe(SERVICE, &names).await;
+    assert_eq!(
+        proxy.told().await,
+        "service -*:80 -10.1.0.1:8080 -240.0.0.1:80 -api.example.com:80 -x.wild.example.com:80"
+    );
+    plane.apply(&entry("api", "api.example.com")).await;
+    assert_eq!(
+        proxy.told().await,
+        "service *:80=api.example.com api.example.com:80=api"
+    );
+    plane.apply(&entry("wild", "'*.wild.example.com'")).await;
+    assert_eq!(
+        proxy.told().await,
+        "service *:80=*.wild.example.com,api.example.com x.wild.example.com:80=x"
+    );
+    // A rule for a name below the wildcard.
+    plane.apply(&rule("x.wild.example.com", "a")).await;
+    assert_eq!(proxy.told().await, "service x.wild.example.com:80=a");
+    plane.delete(Kind::VirtualService, "x.wild.example.com").await;
+    assert_eq!(proxy.told().await, "service x.wild.example.com:80=x");
+    proxy.subscribe(ENDPOINTS, &["x.wild.example.com:80"]).await;
+    assert_eq!(
+        proxy.told().await,
+        "endpoints x.wild.example.com:80=e.example.com"
+    );
+    plane
+        .apply(&entry("wild", "'*.wild.example.com'").replace("address: e", "address: f"))
+        .await;
+    assert_eq!(
+        proxy.told().await,
+        "endpoints x.wild.example.com:80=f.example.com"
+    );
+
+    // Addresses of its own: no longer by name alone.
+    let addressed = entry("api", "api.example.com").replace("ports:", "addresses: [240.0.0.0/8], ports:");
+    plane.apply(&addressed).await;
+    assert_eq!(
+        proxy.told().await,
+        "service *:80=*.wild.example.com 240.0.0.1:80=api"
+    );
+    // A Sidecar hides it from this pod.
+    let sidecar = "{apiVersion: networking.istio.io/v1, kind: Sidecar, metadata: {name: s}, spec: {egress: [{hosts: [~/*]}]}}";
+    plane.apply(sidecar).await;
+    assert_eq!(
+        proxy.told().await,
+        "service -*:80 -240.0.0.1:80 -api.example.com:80 -x.wild.example.com:80"
+    );
+    plane.delete(Kind::Sidecar, "s").await;
+    assert_eq!(
+        proxy.told().await,
+        "service *:80=*.wild.example.com 240.0.0.1:80=api api.example.com:80=api x.wild.example.com:80=x"
+    );
+    plane.delete(Kind::ServiceEntry, "wild").await;
+    assert_eq!(proxy.told().await, "endpoints -x.wild.example.com:80");
+    assert_eq!(proxy.told().await, "service -*:80 -x.wild.example.com:80");
+
+    // A pod of a headless service.
+    plane.apply("{apiVersion: v1, kind: Service, metadata: {name: web}, spec: {clusterIP: None, ports: [{name: http, port: 80}]}}").await;
+    plane.apply(&endpoints("web", &["10.1.0.1".to_owned()])).await;
+    assert_eq!(proxy.told().await, "service 10.1.0.1:8080=original");
+    plane.apply(&endpoints("web", &["10.1.0.2".to_owned()])).await;
+    assert_eq!(proxy.told().await, "service -10.1.0.1:8080");
+}
