@@ -206,6 +206,7 @@ pub(crate) const ACTS: &[&[Chapter]] = &[
             &protocols::SCENE,
             &[
                 ("protocols: PostgreSQL", protocols::postgres),
+                ("protocols: MariaDB", protocols::mariadb),
                 ("protocols: Redis", protocols::redis),
                 ("protocols: nginx and curl", protocols::web),
                 (

@@ -1,5 +1,5 @@
-//! Programs that others wrote, through two proxies: PostgreSQL, Redis, nginx and curl, gRPC, WebSockets, SMTP. Each client
-//! fails by itself when something is not what it would be without a mesh.
+//! Programs that others wrote, through two proxies: PostgreSQL, MariaDB, Redis, nginx and curl, gRPC, WebSockets, SMTP. Each
+//! client fails by itself when something is not what it would be without a mesh.
 
 use std::time::Duration;
 
@@ -30,6 +30,16 @@ spec:
           exec postgres -D /tmp/db -c listen_addresses='*' -c unix_socket_directories=/tmp -c fsync=off \
             -c shared_memory_type=mmap -c dynamic_shared_memory_type=mmap
       readinessProbe: { periodSeconds: 1, exec: { command: [pg_isready, -h, 127.0.0.1] } }
+    - name: mariadb
+      image: localhost/servers:1
+      command: [bash, -c]
+      args:
+        - |
+          mariadb-install-db --no-defaults --datadir=/tmp/db --skip-test-db --force >/tmp/install.log &&
+          exec mariadbd --no-defaults --datadir=/tmp/db --socket=/tmp/mariadb.sock --pid-file=/tmp/mariadb.pid \
+            --skip-grant-tables --skip-name-resolve --innodb-buffer-pool-size=16M --innodb-use-native-aio=0 \
+            --innodb-flush-log-at-trx-commit=0
+      readinessProbe: { periodSeconds: 1, exec: { command: [mariadb, -h, 127.0.0.1, -e, select 1] } }
     - name: redis
       image: localhost/servers:1
       command: [redis-server, --protected-mode, "no", --save, "", --dir, /tmp]
@@ -55,6 +65,7 @@ spec:
   selector: { app: servers }
   ports:
     - { name: tcp-postgres, port: 5432 }
+    - { name: mysql-data, port: 13306, targetPort: 3306 }
     - { name: redis, port: 6379 }
     - { name: http-web, port: 80, targetPort: 8080 }
     - { name: http-noted, port: 8084 }
@@ -66,6 +77,13 @@ spec:
     - { name: undeclared-mail, port: 2525, targetPort: 8025 }
     - { name: undeclared-web, port: 8080 }
     - { name: undeclared-postgres, port: 15432, targetPort: 5432 }
+---
+apiVersion: v1
+kind: Service
+metadata: { name: mysql }
+spec:
+  selector: { app: servers }
+  ports: [{ port: 3306 }]
 ---
 apiVersion: v1
 kind: Pod
@@ -135,6 +153,53 @@ pgbench -c 8 -j 2 -t 100 | grep -E 'processed|failed'
             "pgbench on port {port} says {printed}"
         );
         say(&format!("port {port}: {}", printed.replace('\n', ", ")));
+    }
+    Ok(())
+}
+
+/// A server that speaks first, by its port's name and by a number alone: nobody waits for the client to say something.
+/// Transactions of eight clients, of which none is lost or done twice, and a mebibyte in one value, there and back.
+pub(crate) fn mariadb() -> Result<()> {
+    for (host, port) in [("servers", 13306), ("mysql", 3306)] {
+        let printed = through(
+            "Tcp",
+            &format!(
+                r#"
+timeout 60 python3 /servers.py greeting {host}:{port}
+export sql='mariadb --no-defaults -h {host} -P {port} --connect-timeout=5 -N'
+$sql -e 'drop database if exists mesh; create database mesh; use mesh; create table accounts (id int primary key, sum int);
+    create table transfers (client int, number int, primary key (client, number)); create table large (value longtext);
+    insert into accounts values (1, 1000), (2, 1000)'
+transfers() {{
+    for number in {{1..100}}; do
+        echo "start transaction; update accounts set sum = sum - 1 where id = 1; update accounts set sum = sum + 1 where id = 2;
+            insert into transfers values ($1, $number); commit;"
+    done
+}}
+clients=()
+for client in {{1..8}}; do
+    transfers $client | $sql mesh & clients+=($!)
+done
+for client in "${{clients[@]}}"; do wait $client; done
+$sql mesh -e 'select sum from accounts order by id' | tr '
+' ' ' | grep -qx '200 1800 '
+$sql mesh -e 'select concat(count(*), " transactions of ", count(distinct client), " clients") from transfers'
+openssl rand -hex 524288 | tr -d '
+' >/tmp/value
+{{ printf "insert into large values ('"; cat /tmp/value; printf "')"; }} | $sql mesh
+$sql mesh -e 'select value from large' | tr -d '
+' | cmp - /tmp/value
+"#
+            ),
+        )?;
+        ensure!(
+            printed.contains("800 transactions of 8 clients"),
+            "{host}:{port} says {printed}"
+        );
+        say(&format!(
+            "{host}:{port}: {}, and a value of 1 MiB",
+            printed.trim_end().replace('\n', ", ")
+        ));
     }
     Ok(())
 }

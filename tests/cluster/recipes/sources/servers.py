@@ -5,6 +5,7 @@ import asyncio
 import pathlib
 import smtplib
 import socket
+import statistics
 import sys
 import threading
 import time
@@ -155,6 +156,20 @@ def smtp_client(address):
     print(f"greeted after {greeted * 1000:.0f} ms")
 
 
+def greeting_client(address):
+    """Dials a server that speaks first, and says nothing."""
+    host, port = address.rsplit(":", 1)
+    times = []
+    for _ in range(20):
+        begin = time.monotonic()
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            expect(connection.recv(1) != b"", "the server speaks")
+            times.append((time.monotonic() - begin) * 1000)
+    # A proxy that waits for the client to speak does so for 200 ms, each time.
+    expect(min(times) < 150, f"the soonest greeting took {min(times):.0f} ms")
+    print(f"greeted 20 times, after {statistics.median(times):.0f} ms (median)")
+
+
 def say_on_a_connection(address, written):
     """Writes bytes, and waits for the other side to close, or to have nothing to say for a second."""
     host, port = address.rsplit(":", 1)
@@ -197,6 +212,8 @@ if __name__ == "__main__":
             websocket_client(address)
         case ["smtp", address]:
             smtp_client(address)
+        case ["greeting", address]:
+            greeting_client(address)
         case ["requests", address, label]:
             requests_client(address, label)
         case other:
