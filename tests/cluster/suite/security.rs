@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::corpus::{self, modest};
 use crate::install::outrigger;
-use crate::kubectl::{Namespace, eventually, kubectl, run};
+use crate::kubectl::{Namespace, eventually, kubectl};
 use crate::revisions::canary_without_init;
 use crate::scene::containers;
 
@@ -190,12 +190,17 @@ fn proxy_user(namespace: &Namespace, pod: &str) -> Result<u64> {
 pub(crate) fn set_up_by_others() -> Result<()> {
     canary_without_init()?;
     let namespace = namespace("security-agent", "restricted", "istio.io/rev=canary")?;
+    let host = kubectl(&[
+        "get",
+        "nodes",
+        "-o",
+        "jsonpath={.items[0].metadata.labels.kubernetes\\.io/hostname}",
+    ])?;
     for name in ["served", "forgotten"] {
-        run(
-            "kubectl",
-            &["-n", namespace.0, "apply", "-f", "-"],
-            &modest(name).to_string(),
-        )?;
+        let mut pod = modest(name);
+        // The suite's own, so that it can tell the pod's network from the node's.
+        pod["spec"]["nodeSelector"] = json!({"kubernetes.io/hostname": host});
+        namespace.apply(&pod.to_string())?;
     }
     let pod = namespace.object("pod/served")?;
     for (name, container) in containers(&pod, "initContainers") {
