@@ -16,6 +16,7 @@ mod figures;
 mod install;
 mod kubectl;
 mod load;
+mod nodes;
 mod other_webhook;
 mod probes;
 mod programme;

@@ -2,8 +2,8 @@
 
 use crate::scene::Scene;
 use crate::{
-    annotations, by_hand, calls, crowd, dual_stack, figures, install, load, probes, propagation, protocols,
-    reinvocation, restart, revisions, rig, security, sidecars, smuggling, told, trust, uninstall,
+    annotations, by_hand, calls, crowd, dual_stack, figures, install, load, nodes, probes, propagation,
+    protocols, reinvocation, restart, revisions, rig, security, sidecars, smuggling, told, trust, uninstall,
     walkthrough,
 };
 
@@ -227,6 +227,14 @@ pub(crate) const ACTS: &[&[Chapter]] = &[
             &dual_stack::SCENE,
             &[("dual stack: IPv6 is captured and routed", dual_stack::ipv6)],
         ),
+        within(
+            &nodes::SCENE,
+            &[
+                ("nodes: a Service's traffic stays on its node", nodes::local),
+                ("nodes: a Service's traffic stays in its zone", nodes::close),
+                ("nodes: another zone takes over, and gives back", nodes::failover),
+            ],
+        ),
     ],
     &[alone(&[
         (
@@ -241,6 +249,7 @@ pub(crate) const ACTS: &[&[Chapter]] = &[
             "restart: servers come and go, are killed, and half of them at once",
             restart::endpoints,
         ),
+        ("nodes: one is lost, and comes back", nodes::lost),
         (
             "propagation: how soon a proxy follows a rule and an endpoint",
             propagation::propagation,

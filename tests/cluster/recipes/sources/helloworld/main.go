@@ -1,4 +1,5 @@
-// Helloworld answers GET /hello on port 5000 with its version and its pod's name, as Istio's example of that name does.
+// Helloworld answers GET /hello on port 5000 with its version and its pod's name, as Istio's example of that name does. In
+// headers it says the version, and which try of its client's proxy it has answered.
 package main
 
 import (
@@ -20,6 +21,8 @@ func main() {
 
 	routes := http.NewServeMux()
 	routes.HandleFunc("/hello", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Version", version)
+		w.Header().Set("X-Try", r.Header.Get("X-Envoy-Attempt-Count"))
 		fmt.Fprintf(w, "Hello version: %s, instance: %s\n", version, instance)
 	})
 	routes.HandleFunc("/health", func(w http.ResponseWriter, r *http.Request) {
