@@ -193,7 +193,9 @@ pub(crate) fn report() {
         let (Some(namespace), Some(pod)) = (words.next(), words.next()) else {
             continue;
         };
-        if namespace == "kube-system" {
+        // A pod that has never been started has nothing to say, and a story may have a thousand of them.
+        let restarts: Vec<_> = words.collect();
+        if namespace == "kube-system" || restarts.is_empty() {
             continue;
         }
         let logs = [
@@ -207,7 +209,7 @@ pub(crate) fn report() {
             "--ignore-errors",
         ];
         show(&logs);
-        if words.any(|restarts| restarts != "0") {
+        if restarts.iter().any(|restarts| *restarts != "0") {
             show(&[&logs[..], &["--previous"]].concat());
         }
     }
