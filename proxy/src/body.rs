@@ -19,14 +19,17 @@ mod watched;
 
 pub(crate) use copied::copied;
 pub(crate) use kept::Kept;
+use timed::Deadline;
 pub(crate) use timed::timed;
 pub(crate) use watched::{Progress, watched};
 
-/// A body, and for a response what is held until it has ended: the pooled connection and the endpoint's count.
+/// A body, and for a response what is held until it has ended, the pooled connection and the endpoint's count, and by when
+/// that has to be.
 #[derive(Debug, Default)]
 pub struct Body {
     kind: Kind,
     lease: Option<Lease>,
+    deadline: Option<Deadline>,
 }
 
 #[derive(Debug, Default)]
@@ -80,15 +83,18 @@ impl Body {
     /// A body that an upstream streams; `lease` is given back when it has ended.
     pub(crate) fn leased(incoming: Incoming, lease: Lease) -> Self {
         let mut body = Self {
-            kind: Kind::Streamed(incoming),
             lease: Some(lease),
+            ..Self::streamed(incoming)
         };
         body.settle();
         body
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, lease: None }
+        Self {
+            kind,
+            ..Self::default()
+        }
     }
 
     /// Gives the connection back once nothing more can come.
@@ -101,6 +107,23 @@ impl Body {
     }
 }
 
+impl Kind {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Poll::Ready(match self {
+            Self::Empty => None,
+            Self::Text(_) => match std::mem::take(self) {
+                Self::Text(text) if !text.is_empty() => Some(Ok(Frame::data(text))),
+                _ => None,
+            },
+            Self::Streamed(incoming) => {
+                ready!(Pin::new(incoming).poll_frame(context)).map(|frame| frame.map_err(Error::Peer))
+            }
+            Self::Fed(chunks) => ready!(chunks.poll_recv(context)).map(|chunk| Ok(Frame::data(chunk))),
+            Self::Wrapped(body) => ready!(Pin::new(body).poll_frame(context)),
+        })
+    }
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = Error;
@@ -109,17 +132,14 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let frame = match &mut self.kind {
-            Kind::Empty => None,
-            Kind::Text(_) => match std::mem::take(&mut self.kind) {
-                Kind::Text(text) if !text.is_empty() => Some(Ok(Frame::data(text))),
-                _ => None,
-            },
-            Kind::Streamed(incoming) => {
-                ready!(Pin::new(incoming).poll_frame(context)).map(|frame| frame.map_err(Error::Peer))
+        let Poll::Ready(frame) = self.kind.poll_frame(context) else {
+            if let Some(deadline) = &mut self.deadline {
+                ready!(deadline.poll(context));
+                // Lets go of the connection, whose response nobody reads any more.
+                *self = Self::default();
+                return Poll::Ready(Some(Err(Error::Deadline)));
             }
-            Kind::Fed(chunks) => ready!(chunks.poll_recv(context)).map(|chunk| Ok(Frame::data(chunk))),
-            Kind::Wrapped(body) => ready!(Pin::new(body).poll_frame(context)),
+            return Poll::Pending;
         };
         match &frame {
             None => {

@@ -75,17 +75,17 @@ impl Upstream {
         }
     }
 
-    /// For this request: where the address may mean several services, its authority says which.
-    async fn of<T>(self, request: &Request<T>) -> Self {
-        let Self::Mesh(destination) = &self else {
-            return self;
+    /// For this request, if that is elsewhere: where the address may mean several services, its authority says which.
+    async fn named<T>(&self, request: &Request<T>) -> Option<Self> {
+        let Self::Mesh(destination) = self else {
+            return None;
         };
         let header = || request.headers().get(HOST).and_then(|host| host.to_str().ok());
         let authority = request.uri().authority().map(::http::uri::Authority::as_str);
-        match authority.or_else(header) {
-            Some(authority) => destination.named(authority).await.map_or(self, Self::Mesh),
-            None => self,
-        }
+        destination
+            .named(authority.or_else(header)?)
+            .await
+            .map(Self::Mesh)
     }
 }
 
@@ -104,18 +104,31 @@ pub struct Downstream {
     pub log: AccessLog,
 }
 
+/// What all requests of a connection share.
+#[derive(Debug)]
+struct Serving {
+    upstream: Upstream,
+    downstream: Downstream,
+    interims: Arc<Interims>,
+}
+
 /// Serves a connection until either side has ended it; the drain ends it after the request under way. There is one type of
 /// stream, so that hyper's server is in the program once.
 pub async fn serve(stream: Prefixed<TcpStream>, upstream: Upstream, downstream: Downstream) {
     let drain = downstream.drain.clone();
     let interims = Arc::new(Interims::new(downstream.metrics.clone()));
     let (stream, framings) = Followed::new(stream, interims.clone());
-    let (to, from) = (upstream.clone(), downstream.clone());
+    let serving = Arc::new(Serving {
+        upstream,
+        downstream,
+        interims,
+    });
+    let of_all = serving.clone();
     let service = service_fn(move |mut request| {
         if request.version() != Version::HTTP_2 && framings.next_is_ambiguous() {
             request.extensions_mut().insert(FramedTwice);
         }
-        handle(request, to.clone(), from.clone(), interims.clone())
+        handle(request, of_all.clone())
     });
     let mut server = auto::Builder::new(TokioExecutor::new()).preserve_header_case(true);
     // No limit on how long a header section takes or a connection is idle: the application behind has its own,
@@ -145,7 +158,7 @@ pub async fn serve(stream: Prefixed<TcpStream>, upstream: Upstream, downstream: 
         return;
     };
     match error.downcast_ref::<hyper::Error>() {
-        Some(error) if error.is_parse() => unread(error, &upstream, &downstream),
+        Some(error) if error.is_parse() => unread(error, &serving.upstream, &serving.downstream),
         _ => tracing::debug!(error, "connection ended"),
     }
 }
@@ -166,19 +179,23 @@ fn unread(error: &hyper::Error, upstream: &Upstream, downstream: &Downstream) {
 
 async fn handle(
     request: Request<Incoming>,
-    upstream: Upstream,
-    downstream: Downstream,
-    interims: Arc<Interims>,
+    serving: Arc<Serving>,
 ) -> Result<Response<Body>, std::convert::Infallible> {
-    let upstream = upstream.of(&request).await;
+    let Serving {
+        upstream,
+        downstream,
+        interims,
+    } = &*serving;
+    let named = upstream.named(&request).await;
+    let upstream = named.as_ref().unwrap_or(upstream);
     let direction = upstream.direction();
     let version = request.version();
     let (parts, body) = request.into_parts();
-    let mut record = Record::begin(&parts, &upstream, &downstream);
+    let mut record = Record::begin(&parts, upstream, downstream);
     let request = Request::from_parts(parts, Body::streamed(body));
     // Clients of HTTP/1.0 know none (RFC 9110, section 15.2), and hyper has no way to send them in HTTP/2.
-    let told = (version == Version::HTTP_11).then_some(&interims);
-    let mut response = forward::forward(request, &upstream, &downstream, told, &mut record).await;
+    let told = (version == Version::HTTP_11).then_some(interims);
+    let mut response = forward::forward(request, upstream, downstream, told, &mut record).await;
     if version != Version::HTTP_2 {
         interims.answered();
         *response.version_mut() = version;

@@ -124,13 +124,13 @@ pub async fn send(
         send_http1(endpoint, request, fresh).await
     };
     match &sent {
-        Ok(response) => endpoint.report(outcome::of(response)),
+        Ok(response) if endpoint.is_watched() => endpoint.report(outcome::of(response)),
         Err(SendError::Connect(_)) => endpoint.report(Outcome::ConnectFailed),
         // A kept connection that was just being closed says nothing of the endpoint, nor does a client that breaks off.
         Err(SendError::Broken { reused: false, error }) if !error.is_user() => {
             endpoint.report(Outcome::Reset)
         }
-        Err(_) => {}
+        Ok(_) | Err(_) => {}
     }
     sent
 }

@@ -96,6 +96,11 @@ impl Endpoint {
         self.shared.observe(self, outcome);
     }
 
+    /// Whether anybody takes in what is reported of responses.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.shared.is_watching()
+    }
+
     /// Closes connections that have been idle for too long.
     pub fn sweep(&self) {
         self.pool.sweep(&self.shared.connect);

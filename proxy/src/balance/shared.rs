@@ -48,6 +48,10 @@ impl Shared {
             .inspect_err(|overflow| self.counts.overflow(overflow.limit))
     }
 
+    pub(super) fn is_watching(&self) -> bool {
+        self.outlier.is_some()
+    }
+
     pub(super) fn observe(&self, endpoint: &Endpoint, outcome: Outcome) {
         let Some(detector) = &self.outlier else {
             return;

@@ -1,51 +1,33 @@
-//! A response's body that has to be through in time. Belongs to `body`.
+//! The time by which a response's body has to be through. Belongs to `body`.
 
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 
-use super::{Body, Error};
+use super::Body;
 
-/// A body that breaks off when a time has passed.
-struct Timed {
-    body: Body,
-    passed: BoxFuture<'static, ()>,
-}
+/// Ends when a time has passed.
+pub(super) struct Deadline(BoxFuture<'static, ()>);
 
 /// Breaks the body off when `passed` ends before it.
-pub(crate) fn timed(body: Body, passed: BoxFuture<'static, ()>) -> Body {
-    if body.is_end_stream() {
-        return body;
+pub(crate) fn timed(mut body: Body, passed: BoxFuture<'static, ()>) -> Body {
+    if !body.is_end_stream() {
+        body.deadline = Some(Deadline(passed));
     }
-    Body::wrapped(Timed { body, passed })
+    body
 }
 
-impl http_body::Body for Timed {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
-            return Poll::Ready(frame);
-        }
-        self.passed.as_mut().poll(context).map(|()| {
-            // Lets go of the connection, whose response nobody reads any more.
-            self.body = Body::default();
-            Some(Err(Error::Deadline))
-        })
+impl Deadline {
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.0).poll(context)
     }
+}
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+impl fmt::Debug for Deadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Deadline")
     }
 }

@@ -44,7 +44,7 @@ impl Passage<'_> {
             }
         };
         self.record.cluster(cluster.name());
-        let limits = Limits::new(found.route, &mut self.parts.headers);
+        let limits = Limits::new(found.route, &mut self.parts.headers, self.refuse.is_grpc());
         let asked = Asked::new(&self.parts, self.downstream);
         self.rewrite(found, backend, &asked);
         let dialled = destination.address();

@@ -29,6 +29,11 @@ impl Refuse {
         }
     }
 
+    /// Whether the client speaks gRPC.
+    pub(super) fn is_grpc(&self) -> bool {
+        self.grpc
+    }
+
     /// The answer. gRPC clients look at `grpc-status` alone, in a response of status 200 without a body; the codes
     /// are those that gRPC's own table gives for HTTP statuses.
     pub(super) fn with(&self, status: StatusCode, why: &str) -> Response<Body> {
@@ -86,7 +91,7 @@ impl Refuse {
 }
 
 /// Whether the client speaks gRPC.
-pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     let rest = kind.unwrap_or_default().strip_prefix(b"application/grpc");
     // gRPC-Web has statuses of its own in its bodies.

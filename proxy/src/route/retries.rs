@@ -133,13 +133,10 @@ impl Retries {
         use Condition::{ConnectFailure, GatewayError, RefusedStream, Reset, ServerError};
         let on = |any: &[Condition]| self.on.iter().any(|condition| any.contains(condition));
         match ended {
-            Ended::Answered(_, headers) if headers.contains_key(RATE_LIMITED) => {
-                on(&[Condition::RateLimited])
-            }
-            Ended::Answered(status, headers) => self
-                .on
-                .iter()
-                .any(|condition| condition.meets(status, headers, self)),
+            Ended::Answered(status, headers) => self.on.iter().any(|condition| match condition {
+                Condition::RateLimited => headers.contains_key(RATE_LIMITED),
+                other => other.meets(status, headers, self) && !headers.contains_key(RATE_LIMITED),
+            }),
             // What a client would get without a retry is a 503 of ours: a gateway's error.
             Ended::NotConnected => on(&[ConnectFailure, Reset, ServerError, GatewayError]),
             Ended::Refused => on(&[RefusedStream, Reset, ServerError, GatewayError]),
