@@ -30,19 +30,17 @@ static HOP_BY_HOP: [HeaderName; 6] = [
 /// Removes what is hop-by-hop, and what `Connection` names. `upgrade` keeps what a switch of protocols needs.
 pub(super) fn strip(headers: &mut HeaderMap, upgrade: bool) {
     // Most messages have none of these: to look through the names once is cheaper than to look each of them up.
-    let mut names = headers.keys().filter(|name| HOP_BY_HOP.contains(name));
-    let Some(first) = names.next() else {
-        return;
-    };
-    // What most others have is `Connection: keep-alive`.
-    if !upgrade && *first == CONNECTION && names.next().is_none() && options(headers).all(is_persistence) {
-        headers.remove(CONNECTION);
+    let present = headers.keys().filter(|name| HOP_BY_HOP.contains(name));
+    let present: Vec<HeaderName> = present.cloned().collect();
+    if present.is_empty() {
         return;
     }
-    let names = headers.keys().filter(|name| HOP_BY_HOP.contains(name));
-    let present: Vec<HeaderName> = names.cloned().collect();
     let named: Vec<HeaderName> = options(headers)
-        .filter(|option| !is_persistence(option))
+        .filter(|option| {
+            !["close", "keep-alive"]
+                .iter()
+                .any(|word| option.eq_ignore_ascii_case(word))
+        })
         .filter_map(|option| option.parse().ok())
         .filter(|name| !NOT_HOP_BY_HOP.contains(name))
         .collect();
@@ -64,11 +62,6 @@ pub(super) fn strip(headers: &mut HeaderMap, upgrade: bool) {
     if upgrade {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
-}
-
-/// Whether an option of `Connection` is about the connection itself, and names no header.
-fn is_persistence(option: &str) -> bool {
-    option.eq_ignore_ascii_case("close") || option.eq_ignore_ascii_case("keep-alive")
 }
 
 /// Why a message's end could be seen differently by two readers, or its body be read as another than it is: there is a
