@@ -6,11 +6,11 @@ WORKDIR /src
 # Half a megabyte of relocations less in every sidecar's memory. Older C libraries than this image's cannot read it.
 ENV RUSTFLAGS="-C link-arg=-Wl,-z,pack-relative-relocs"
 COPY . .
-# Each by itself: the proxy has no use for all that the control plane asks of their common libraries.
+# Each by itself: the proxy has no use for all that the control plane asks of their common libraries, and a profile of its own.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --profile dist --locked --package outrigger-proxy --bins \
+    cargo build --profile sidecar --locked --package outrigger-proxy --bins \
     && cargo build --profile dist --locked --package outrigger --bins \
-    && install -D -t /image/usr/local/bin target/dist/outrigger target/dist/outrigger-proxy
+    && install -D -t /image/usr/local/bin target/dist/outrigger target/sidecar/outrigger-proxy
 
 # The same Debian as above, as both stages' programs share one C library.
 FROM debian:bookworm-slim AS files
