@@ -317,13 +317,9 @@ fn name(published: &mesh::Backend) -> &str {
     }
 }
 
-/// A random number from the hasher's per-process keys and a count: spreads load, decides nothing secret.
+/// A random number: spreads load, decides nothing secret.
 pub(crate) fn random() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    use std::sync::LazyLock;
-    static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    STATE.hash_one(COUNT.fetch_add(1, Ordering::Relaxed))
+    fastrand::u64(..)
 }
 
 #[cfg(test)]

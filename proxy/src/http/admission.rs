@@ -125,14 +125,21 @@ pub(super) fn identify(request: &mut Parts) -> &str {
     id.to_str().unwrap_or_default()
 }
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// A random UUID (RFC 9562, section 5.4).
 fn uuid(high: u64, low: u64) -> [u8; 36] {
     let (high, low) = (high & !0xf000 | 0x4000, low >> 2 | 1 << 63);
     let digits = u128::from(high) << 64 | u128::from(low);
     let mut text = [b'-'; 36];
-    let places = (0..text.len()).filter(|place| ![8, 13, 18, 23].contains(place));
-    for (digit, place) in places.enumerate() {
-        text[place] = b"0123456789abcdef"[(digits >> (124 - 4 * digit)) as usize & 0xf];
+    let mut at = 0;
+    for byte in digits.to_be_bytes() {
+        if matches!(at, 8 | 13 | 18 | 23) {
+            at += 1;
+        }
+        text[at] = DIGITS[usize::from(byte >> 4)];
+        text[at + 1] = DIGITS[usize::from(byte & 0xf)];
+        at += 2;
     }
     text
 }
