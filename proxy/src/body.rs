@@ -19,8 +19,7 @@ mod watched;
 
 pub(crate) use copied::copied;
 pub(crate) use kept::Kept;
-use timed::Deadline;
-pub(crate) use timed::timed;
+pub(crate) use timed::{Deadline, timed};
 pub(crate) use watched::{Progress, watched};
 
 /// A body, and for a response what is held until it has ended, the pooled connection and the endpoint's count, and by when
@@ -29,7 +28,7 @@ pub(crate) use watched::{Progress, watched};
 pub struct Body {
     kind: Kind,
     lease: Option<Lease>,
-    deadline: Option<Deadline>,
+    deadline: Option<Box<Deadline>>,
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +87,11 @@ impl Body {
         };
         body.settle();
         body
+    }
+
+    /// Whether nothing of it has to be waited for.
+    fn is_here(&self) -> bool {
+        matches!(self.kind, Kind::Empty | Kind::Text(_)) || self.is_end_stream()
     }
 
     fn of(kind: Kind) -> Self {

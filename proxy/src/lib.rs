@@ -11,6 +11,7 @@
 //! [`wait`] holds the application until it is ready.
 
 pub mod admin;
+mod alarm;
 pub mod app;
 pub mod balance;
 pub mod body;

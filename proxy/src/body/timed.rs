@@ -5,24 +5,42 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
-use http_body::Body as _;
 
 use super::Body;
+use crate::alarm::Alarm;
 
 /// Ends when a time has passed.
-pub(super) struct Deadline(BoxFuture<'static, ()>);
+pub(crate) enum Deadline {
+    Alarm(Alarm),
+    /// A time that is not known yet.
+    Later(BoxFuture<'static, ()>),
+}
 
 /// Breaks the body off when `passed` ends before it.
-pub(crate) fn timed(mut body: Body, passed: BoxFuture<'static, ()>) -> Body {
-    if !body.is_end_stream() {
-        body.deadline = Some(Deadline(passed));
+pub(crate) fn timed(mut body: Body, passed: Deadline) -> Body {
+    if !body.is_here() {
+        body.deadline = Some(Box::new(passed));
     }
     body
 }
 
+impl From<Alarm> for Deadline {
+    fn from(alarm: Alarm) -> Self {
+        Self::Alarm(alarm)
+    }
+}
+
 impl Deadline {
-    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        Pin::new(&mut self.0).poll(context)
+    /// Ends with this.
+    pub(crate) fn new(passed: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self::Later(Box::pin(passed))
+    }
+
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Alarm(alarm) => Pin::new(alarm).poll(context),
+            Self::Later(passed) => passed.as_mut().poll(context),
+        }
     }
 }
 

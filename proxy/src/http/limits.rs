@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName};
 
-use crate::body::Progress;
+use crate::alarm::Alarm;
+use crate::body::{Deadline, Progress};
 use crate::route::{Retries, Route};
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -93,12 +93,12 @@ impl<'a> Limits<'a> {
     }
 
     /// Waits so long from the request's end.
-    pub(super) fn passed(&self, limit: Duration) -> BoxFuture<'static, ()> {
+    pub(super) fn passed(&self, limit: Duration) -> Deadline {
         match self.request.clone() {
-            None => Box::pin(tokio::time::sleep(limit)),
-            Some(request) => Box::pin(async move {
+            None => Deadline::from(Alarm::after(limit)),
+            Some(request) => Deadline::new(async move {
                 request.over().await;
-                tokio::time::sleep(limit).await;
+                Alarm::after(limit).await;
             }),
         }
     }
@@ -106,7 +106,7 @@ impl<'a> Limits<'a> {
 
 /// What the work gives, or `None` if the time has passed before.
 pub(super) async fn within<T>(
-    passed: &mut Option<BoxFuture<'static, ()>>,
+    passed: &mut Option<Deadline>,
     mut work: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
     poll_fn(|context| {
@@ -115,7 +115,7 @@ pub(super) async fn within<T>(
         }
         match passed {
             None => Poll::Pending,
-            Some(passed) => passed.as_mut().poll(context).map(|()| None),
+            Some(passed) => passed.poll(context).map(|()| None),
         }
     })
     .await
