@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use futures::FutureExt;
-use http::HeaderMap;
-use http::request::Parts;
+use http::HeaderName;
 use outrigger_proxy::balance::{Ask, Cluster, Endpoints};
+use outrigger_proxy::message::{Fields, Request};
 use outrigger_proxy::protocol::mesh::Service as Published;
 use outrigger_proxy::protocol::mesh::consistent_hash::{By, Table};
 use outrigger_proxy::protocol::mesh::string_match::Kind;
@@ -83,7 +83,7 @@ fn service() -> Service {
 }
 
 /// A request as browsers and services send them.
-fn request(path: &str, canary: bool) -> Parts {
+fn request(path: &str, canary: bool) -> Request {
     let mut request = http::Request::get(path)
         .header("host", "web")
         .header(
@@ -97,7 +97,7 @@ fn request(path: &str, canary: bool) -> Parts {
     if canary {
         request = request.header("x-canary", "true");
     }
-    request.body(()).expect("a request").into_parts().0
+    request.body(()).expect("a request").into_parts().0.into()
 }
 
 fn finding(criterion: &mut Criterion) {
@@ -162,8 +162,7 @@ fn picking(criterion: &mut Criterion) {
             Some(hash(Table::MaglevSize(65537))),
         ),
     ];
-    let mut headers = HeaderMap::new();
-    headers.insert("x-user", "42".parse().expect("a value"));
+    let headers = Fields::from_iter([(&HeaderName::from_static("x-user"), "42")]);
     let uri = "/".parse().expect("a path");
     let mut group = criterion.benchmark_group("pick");
     for (name, balancer, hash) in rows {

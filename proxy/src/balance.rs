@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, Uri};
+use http::Uri;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use crate::message::Fields;
 use crate::protocol::mesh::{self, LoadBalancer};
 
 mod choice;
@@ -247,7 +248,7 @@ impl Cluster {
     }
 
     /// The key by which a request keeps its endpoint, once for all of its tries; none without consistent hashing.
-    pub fn hash(&self, uri: &Uri, headers: &HeaderMap, source: IpAddr) -> Hashed {
+    pub fn hash(&self, uri: &Uri, headers: &Fields, source: IpAddr) -> Hashed {
         self.hash
             .as_ref()
             .map_or_else(Hashed::default, |by| by.of(uri, headers, source, random))

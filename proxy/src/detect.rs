@@ -21,7 +21,8 @@ const WAIT: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest method that is taken for HTTP, in bytes.
 const LONGEST_METHOD: usize = 20;
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// What a client that speaks HTTP/2 says first (RFC 9113, section 3.4).
+pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the first bytes say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,6 +116,18 @@ fn judge_http(bytes: &[u8]) -> Option<Detected> {
 pub struct Prefixed<S> {
     prefix: BytesMut,
     stream: S,
+}
+
+impl<S> Prefixed<S> {
+    /// A stream of which `prefix` has been read.
+    pub(crate) fn new(prefix: BytesMut, stream: S) -> Self {
+        Self { prefix, stream }
+    }
+
+    /// What has been read of the stream, and the stream.
+    pub(crate) fn into_parts(self) -> (BytesMut, S) {
+        (self.prefix, self.stream)
+    }
 }
 
 impl<S> From<S> for Prefixed<S> {

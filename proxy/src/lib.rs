@@ -3,7 +3,8 @@
 //! # Layout
 //! A request leaves a pod through these files, in this order: [`listen`] (where did the client mean to go?) ->
 //! [`outbound`] ([`mesh`]: what is at that address?) -> [`detect`] -> [`http`] or [`tcp`] -> [`route`] (which rule?) ->
-//! [`balance`] (which endpoint?) -> [`pool`] -> the other pod, where it enters through [`listen`] -> [`inbound`].
+//! [`balance`] (which endpoint?) -> [`pool`] -> the other pod, where it enters through [`listen`] -> [`inbound`]. On both of
+//! its ends, `http1` reads and writes a [`message`] with its [`body`].
 //!
 //! Beside the path: [`discovery`] fills `mesh` over the [`protocol`], and [`resolver`] asks DNS for endpoints; [`app`] puts a
 //! proxy together from a [`config`], [`workers`] are its threads; [`drain`] ends it; [`admin`] and [`metrics`] show it;
@@ -21,10 +22,12 @@ pub mod discovery;
 pub mod drain;
 mod exchange;
 pub mod http;
+mod http1;
 pub mod inbound;
 pub mod init;
 pub mod listen;
 pub mod mesh;
+pub mod message;
 pub mod metrics;
 pub mod outbound;
 pub mod pool;

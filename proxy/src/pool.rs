@@ -6,22 +6,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response, Version, uri};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
+use http::Version;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-use crate::balance::{Endpoint, InFlight, Limit, Outcome, Overflow, Permit};
+use crate::balance::{Endpoint, InFlight, Outcome, Overflow, Permit};
 use crate::body::Body;
+use crate::http1::{Interims, Wire};
 use crate::listen::keep_alive;
+use crate::message::{Request, Response};
 
-mod early;
 mod gate;
 mod http1;
 mod http2;
 mod opaque;
 mod outcome;
+mod relay;
 mod settings;
 mod stream;
 #[cfg(test)]
@@ -39,8 +39,6 @@ pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// HTTP/2 flow control, in bytes: what one stream and all of a connection's may have on the way.
 pub(crate) const STREAM_WINDOW: u32 = 1 << 20;
 pub(crate) const CONNECTION_WINDOW: u32 = 4 << 20;
-/// What a header section may take, in bytes; Envoy's default of 60 KiB.
-pub(crate) const MAX_HEADERS: u32 = 60 << 10;
 
 /// The connections to one endpoint.
 #[derive(Debug, Default)]
@@ -74,19 +72,36 @@ pub enum SendError {
     Connect(io::Error),
     /// The connection was closed before anything was sent on it. The request has not left this proxy.
     #[error("connection closed: {0}")]
-    Unsent(hyper::Error),
-    /// The connection broke with the request under way; whether anything of it was handled is not known.
-    /// `reused` tells a kept connection, which the other side may just have been closing, from a fresh one.
-    #[error("connection broke before the response: {error}")]
+    Unsent(String),
+    /// The connection broke with the request under way. `reused` tells a kept connection, which the other side may just have
+    /// been closing, from a fresh one.
+    #[error("{why}")]
     Broken {
-        /// hyper's reason.
-        error: hyper::Error,
+        /// What of the request was handled.
+        how: Broken,
+        /// For a person.
+        why: String,
         /// Whether an earlier request had used the connection.
         reused: bool,
     },
     /// The DestinationRule allows no more at a time: 503 with `x-envoy-overloaded`, flag UO.
     #[error(transparent)]
     Overflow(Overflow),
+}
+
+/// How a connection broke with a request under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// The server closed it. Whether anything of the request was handled is not known.
+    Closed,
+    /// The server says that it has not begun with the request.
+    Refused,
+    /// Some other way. Whether anything was handled is not known.
+    Otherwise,
+    /// What the server says is not HTTP.
+    Malformed,
+    /// By the client, in the middle of the request's body.
+    Request,
 }
 
 /// Why a request got no connection.
@@ -107,111 +122,36 @@ impl From<NoConnection> for SendError {
     }
 }
 
-/// Sends a request on a kept connection, or on a new one, and gives the response as soon as its head is here. The request
-/// is taken out of its place when it is sent; what has not left this proxy is there again. `fresh` asks for a new
-/// connection: the kept ones of HTTP/1 have just shown to be closed.
+/// Sends a request on a kept connection, or on a new one, and gives the response as soon as its head is here. The body is
+/// taken out of its place when it is sent; if nothing has left this proxy it is there again. `fresh` asks for a new
+/// connection: the kept ones of HTTP/1 have just shown to be closed. What the server says before its response is told to
+/// `interims`.
 ///
 /// # Errors
 /// See [`SendError`]; nothing is tried again here.
-pub async fn send(
+pub(crate) async fn send(
     endpoint: &Arc<Endpoint>,
-    request: &mut Request<Body>,
+    request: &Request,
+    body: &mut Body,
     fresh: bool,
-) -> Result<Response<Body>, SendError> {
-    let sent = if request.version() == Version::HTTP_2 {
-        send_http2(endpoint, request).await
+    interims: Option<&Interims>,
+) -> Result<Response, SendError> {
+    let sent = if request.version == Version::HTTP_2 {
+        // On the heap: it is much to carry around in requests of HTTP/1.
+        Box::pin(http2::send(endpoint, request, body)).await
     } else {
-        send_http1(endpoint, request, fresh).await
+        http1::send(endpoint, request, body, fresh, interims).await
     };
     match &sent {
         Ok(response) if endpoint.is_watched() => endpoint.report(outcome::of(response)),
         Err(SendError::Connect(_)) => endpoint.report(Outcome::ConnectFailed),
         // A kept connection that was just being closed says nothing of the endpoint, nor does a client that breaks off.
-        Err(SendError::Broken { reused: false, error }) if !error.is_user() => {
-            endpoint.report(Outcome::Reset)
-        }
+        Err(SendError::Broken {
+            reused: false, how, ..
+        }) if *how != Broken::Request => endpoint.report(Outcome::Reset),
         Ok(_) | Err(_) => {}
     }
     sent
-}
-
-async fn send_http1(
-    endpoint: &Arc<Endpoint>,
-    request: &mut Request<Body>,
-    fresh: bool,
-) -> Result<Response<Body>, SendError> {
-    let on = endpoint.begin();
-    let pool = &endpoint.pool;
-    let (mut connection, reused) = pool.http1.take(endpoint, &pool.gate, fresh).await?;
-    let permit = match endpoint.shared.take(Limit::Requests) {
-        Ok(permit) => permit,
-        Err(overflow) => {
-            pool.http1.keep(connection, &endpoint.shared.connect, &pool.gate);
-            return Err(SendError::Overflow(overflow));
-        }
-    };
-    let outcome = connection.sender.try_send_request(std::mem::take(request)).await;
-    let lease = Lease {
-        hold: Hold::Http1(connection),
-        on,
-        _permit: permit,
-    };
-    answered(outcome, lease, reused, request)
-}
-
-async fn send_http2(
-    endpoint: &Arc<Endpoint>,
-    request: &mut Request<Body>,
-) -> Result<Response<Body>, SendError> {
-    let on = endpoint.begin();
-    let pool = &endpoint.pool;
-    let (mut sender, stream, reused) = pool.http2.share(endpoint, &pool.gate).await?;
-    let permit = endpoint
-        .shared
-        .take(Limit::Requests)
-        .map_err(SendError::Overflow)?;
-    if endpoint.shared.connect.is_encrypted() {
-        encrypted(request);
-    }
-    let outcome = sender.try_send_request(std::mem::take(request)).await;
-    let lease = Lease {
-        hold: Hold::Http2(stream),
-        on,
-        _permit: permit,
-    };
-    answered(outcome, lease, reused, request)
-}
-
-/// The pseudo-header `:scheme` is that of the connection that the request is sent on.
-fn encrypted(request: &mut Request<Body>) {
-    let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    if parts.scheme.is_some() {
-        parts.scheme = Some(uri::Scheme::HTTPS);
-    }
-    if let Ok(uri) = parts.try_into() {
-        *request.uri_mut() = uri;
-    }
-}
-
-/// What came of a request: the response holds the lease until its body has ended, an error lets go of it.
-fn answered(
-    outcome: Result<Response<Incoming>, TrySendError<Request<Body>>>,
-    lease: Lease,
-    reused: bool,
-    request: &mut Request<Body>,
-) -> Result<Response<Body>, SendError> {
-    outcome
-        .map(|response| response.map(|incoming| Body::leased(incoming, lease)))
-        .map_err(|mut error| match error.take_message() {
-            Some(unsent) => {
-                *request = unsent;
-                SendError::Unsent(error.into_error())
-            }
-            None => SendError::Broken {
-                error: error.into_error(),
-                reused,
-            },
-        })
 }
 
 impl Pool {
@@ -228,24 +168,19 @@ impl Pool {
 }
 
 impl Lease {
-    /// The response has ended: the connection can take the next request, as soon as its own request has ended too.
+    /// The connection of HTTP/1.
+    pub(crate) fn wire(&mut self) -> Option<&mut Wire<Stream>> {
+        match &mut self.hold {
+            Hold::Http1(connection) => Some(&mut connection.wire),
+            Hold::Http2(_) => None,
+        }
+    }
+
+    /// The response has ended: its connection can take the next request, unless one of the two sides has said otherwise.
     pub(crate) fn finish(self) {
-        let Hold::Http1(mut connection) = self.hold else {
-            return;
-        };
-        let keep = |connection, on: &InFlight| {
-            let (pool, settings) = (&on.endpoint().pool, &on.endpoint().shared.connect);
+        if let Hold::Http1(connection) = self.hold {
+            let (pool, settings) = (&self.on.endpoint().pool, &self.on.endpoint().shared.connect);
             pool.http1.keep(connection, settings, &pool.gate);
-        };
-        let on = self.on;
-        if connection.sender.is_ready() {
-            keep(connection, &on);
-        } else if !connection.sender.is_closed() {
-            tokio::spawn(async move {
-                if connection.sender.ready().await.is_ok() {
-                    keep(connection, &on);
-                }
-            });
         }
     }
 }

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use http::request::Parts;
 
 use crate::balance::Cluster;
+use crate::message::Request;
 use crate::protocol::mesh;
 
 mod condition;
@@ -196,7 +196,7 @@ pub struct Found<'a> {
 }
 
 /// The first route whose matches hold, or `None`: that request is answered with 404, as Istio does.
-pub fn find<'a>(routes: &'a [Route], request: &Parts) -> Option<Found<'a>> {
+pub fn find<'a>(routes: &'a [Route], request: &Request) -> Option<Found<'a>> {
     let asked = Asked::new(request);
     routes.iter().find_map(|route| {
         if route.matches.is_empty() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use outrigger_proxy::balance::{Cluster, Endpoints};
+use outrigger_proxy::message::Request;
 use outrigger_proxy::route::{self, Service, Target};
 
 use super::sidecars::Running;
@@ -167,6 +168,7 @@ impl Row {
 
     fn allow(&mut self, service: &Service, running: &[Running], reader: &Reader) -> anyhow::Result<()> {
         let (request, ()) = http::Request::get(self.path.as_str()).body(())?.into_parts();
+        let request = Request::from(request);
         self.allowed.clear();
         let Some(route) = route::find(&service.http, &request).map(|found| found.route) else {
             self.allowed.insert("404".into());

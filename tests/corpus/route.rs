@@ -3,10 +3,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use http::Request;
-use http::request::Parts;
 use http::uri::PathAndQuery;
 use outrigger_proxy::balance::{Cluster, Endpoints};
+use outrigger_proxy::message::Request;
 use outrigger_proxy::protocol::mesh;
 use outrigger_proxy::route::{Service, Target, canonical, choose, find};
 use prost::Message;
@@ -38,10 +37,10 @@ pub(crate) fn check(data: &[u8]) {
     }
 }
 
-fn parse(text: &str) -> Option<Parts> {
+fn parse(text: &str) -> Option<Request> {
     let mut lines = text.lines();
     let mut first = lines.next()?.split(' ');
-    let mut request = Request::builder().method(first.next()?).uri(first.next()?);
+    let mut request = http::Request::builder().method(first.next()?).uri(first.next()?);
     if let Some(host) = first.next() {
         request = request.header("host", host);
     }
@@ -49,11 +48,11 @@ fn parse(text: &str) -> Option<Parts> {
         let (name, value) = line.split_once(": ")?;
         request = request.header(name, value);
     }
-    Some(request.body(()).ok()?.into_parts().0)
+    Some(request.body(()).ok()?.into_parts().0.into())
 }
 
-fn routed(service: &Service, request: &Parts, path: &str) {
-    let at = |request: &Parts| {
+fn routed(service: &Service, request: &Request, path: &str) {
+    let at = |request: &Request| {
         let found = find(&service.http, request)?;
         let route = service
             .http
@@ -84,13 +83,13 @@ fn routed(service: &Service, request: &Parts, path: &str) {
             cluster.hash(&request.uri, &request.headers, IpAddr::V4(Ipv4Addr::LOCALHOST));
         }
     }
-    if let Some(authority) = request.headers.get("host").and_then(|host| host.to_str().ok()) {
+    if let Some(authority) = request.headers.text("host") {
         let named = service.hosts.find(authority);
         assert!(named.is_none() || !service.hosts.is_empty());
     }
 }
 
-fn replaced(request: &Parts, target: PathAndQuery) -> Result<Parts, http::uri::InvalidUriParts> {
+fn replaced(request: &Request, target: PathAndQuery) -> Result<Request, http::uri::InvalidUriParts> {
     let mut uri = request.uri.clone().into_parts();
     uri.path_and_query = Some(target);
     let mut request = request.clone();

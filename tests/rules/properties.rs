@@ -93,8 +93,8 @@ fn answered(world: &World, manifests: &str, request: &Request) -> Result<(), Tes
 /// The route of the proxy, and where it leads.
 fn found(published: &mesh::Service, asked: &Asked<'_>) -> Option<(String, Vec<(String, String)>)> {
     let ready = ready(published).expect("seen above");
-    let parts = asked.parts();
-    let found = route::find(&ready.http, &parts)?;
+    let request = asked.head();
+    let found = route::find(&ready.http, &request)?;
     let mut routes = ready.http.iter().zip(&published.http_routes);
     let (_, route) = routes.find(|(route, _)| std::ptr::eq(*route, found.route))?;
     let leads = route.backends.iter().filter(|_| route.instead.is_none());

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use http::request::Parts;
 use outrigger::control::compile::{self, Client};
 use outrigger::control::world::World;
 use outrigger_proxy::balance::{Cluster, Endpoints};
+use outrigger_proxy::message::Request;
 use outrigger_proxy::protocol::mesh;
 use outrigger_proxy::route;
 
@@ -92,7 +92,7 @@ impl<'a> Asked<'a> {
     }
 
     /// As a proxy reads it.
-    pub(super) fn parts(&self) -> Parts {
+    pub(super) fn head(&self) -> Request {
         let mut request = http::Request::builder()
             .method(self.method)
             .uri(self.target())
@@ -100,7 +100,7 @@ impl<'a> Asked<'a> {
         for (name, value) in &self.headers {
             request = request.header(*name, *value);
         }
-        request.body(()).expect("a request").into_parts().0
+        request.body(()).expect("a request").into_parts().0.into()
     }
 
     /// As it is written on a connection.
@@ -130,7 +130,7 @@ pub(super) fn answer(world: &World, asked: &str) -> String {
 }
 
 fn http(published: &mesh::Service, asked: &Asked<'_>) -> String {
-    let request = asked.parts();
+    let request = asked.head();
     let ready =
         ready(published).unwrap_or_else(|error| panic!("the proxy refuses {}: {error}", published.host));
     let Some(found) = route::find(&ready.http, &request) else {

@@ -3,9 +3,10 @@
 
 use std::net::IpAddr;
 
+use http::Uri;
 use http::header::{COOKIE, HeaderName, HeaderValue};
-use http::{HeaderMap, Uri};
 
+use crate::message::{self, Fields};
 use crate::protocol::mesh;
 use crate::protocol::mesh::consistent_hash::By;
 
@@ -57,7 +58,7 @@ impl HashBy {
     pub(super) fn of(
         &self,
         uri: &Uri,
-        headers: &HeaderMap,
+        headers: &Fields,
         source: IpAddr,
         new: impl FnOnce() -> u64,
     ) -> Hashed {
@@ -67,11 +68,11 @@ impl HashBy {
         };
         match self {
             Self::Header(name) => {
-                let mut values = headers.get_all(name).iter().peekable();
+                let mut values = headers.all(name).peekable();
                 if values.peek().is_none() {
                     return Hashed::default();
                 }
-                let all = values.fold(0, |seed, value| hash(value.as_bytes(), seed));
+                let all = values.fold(0, |seed, value| hash(value, seed));
                 Hashed {
                     key: Some(all),
                     cookie: None,
@@ -122,10 +123,10 @@ fn by_address(source: IpAddr) -> Hashed {
     }
 }
 
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let all = headers.get_all(COOKIE).iter();
+fn cookie<'a>(headers: &'a Fields, name: &str) -> Option<&'a str> {
+    let all = headers.all(&COOKIE);
     let mut pairs = all
-        .filter_map(|value| value.to_str().ok())
+        .filter_map(message::text)
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='));
     pairs
@@ -176,7 +177,8 @@ mod tests {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        by.of(&parts.uri, &parts.headers, [10, 0, 0, 1].into(), || 0xabc)
+        let headers = Fields::from(&parts.headers);
+        by.of(&parts.uri, &headers, [10, 0, 0, 1].into(), || 0xabc)
     }
 
     #[test]

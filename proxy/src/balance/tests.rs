@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use http::HeaderName;
+
 use super::*;
 
 fn addresses(ports: &[u16]) -> Vec<SocketAddr> {
@@ -266,8 +268,7 @@ async fn a_key_keeps_its_endpoint() {
     };
     let (endpoints, cluster) = with_policy(policy, described(&[1, 2, 3]));
     let request = |user: &str| {
-        let mut headers = HeaderMap::new();
-        headers.insert("x-user", user.parse().unwrap());
+        let headers = Fields::from_iter([(&HeaderName::from_static("x-user"), user)]);
         cluster
             .hash(&Uri::from_static("/"), &headers, [10, 0, 0, 9].into())
             .key

@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::StatusCode;
 use http::header::{HeaderName, USER_AGENT};
-use http::request::Parts;
-use http::{Response, StatusCode};
 use tokio::time::Instant;
 
 use super::{Downstream, Upstream, X_REQUEST_ID};
-use crate::body::{self, Body, Progress};
+use crate::body::{self, Progress};
+use crate::message::{Request, Response};
 use crate::route::{Found, authority};
 
 mod counted;
@@ -95,12 +95,12 @@ struct Entry {
 }
 
 impl Record {
-    pub(super) fn begin(request: &Parts, upstream: &Upstream, downstream: &Downstream) -> Self {
+    pub(super) fn begin(request: &Request, upstream: &Upstream, downstream: &Downstream) -> Self {
         if !downstream.log.is_on() {
             return Self(None);
         }
         let header = |name: HeaderName| {
-            let value = request.headers.get(name).map(|value| value.as_bytes());
+            let value = request.headers.get(name);
             String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
         };
         let mut record = Self::of(upstream, downstream);
@@ -265,16 +265,17 @@ impl Record {
     }
 
     /// The response, with which the record ends.
-    pub(super) fn attach(mut self, response: Response<Body>) -> Response<Body> {
+    pub(super) fn attach(mut self, mut response: Response) -> Response {
         if !self.is_on() {
             return response;
         }
         self.with(|entry| {
-            entry.status = Some(response.status());
+            entry.status = Some(response.status);
             // Nobody asks for the body of such a response.
             entry.complete = entry.method == "HEAD";
         });
-        response.map(|body| counted::counted(body, self))
+        response.body = counted::counted(response.body, self);
+        response
     }
 
     fn sent(&mut self, bytes: usize) {

@@ -1,21 +1,16 @@
 //! What a request must be before any rule looks at it, and the shape in which the rest of the path sees it: one
 //! authority, and a target without it. Before it on the path: `http`; after it: `forward`.
 
-use http::header::{HOST, HeaderName, HeaderValue, TRANSFER_ENCODING};
-use http::request::Parts;
+use http::header::{HOST, HeaderName};
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode, Uri, Version};
 
-use super::headers::{self, Misframed};
-use super::{MAX_HEADER_COUNT, X_REQUEST_ID};
+use super::{X_REQUEST_ID, headers};
 use crate::balance::random;
+use crate::http1::{MAX_FIELDS, Misframed, misframed};
+use crate::message::{Request, text};
 
 pub(super) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-
-/// Marks a request that came with both a Content-Length and a Transfer-Encoding. `heads` has seen them; hyper leaves the
-/// second alone.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct FramedTwice;
 
 /// A request that is not routed.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,9 +24,9 @@ pub(super) struct Refused {
 /// Refuses what cannot be routed with certainty; otherwise says what the target and Host together mean in one way:
 /// in HTTP/1 by Host alone, in HTTP/2 by the authority alone. The target's authority wins (RFC 9112, section 3.2.2;
 /// RFC 9113, section 8.3.1). The target's scheme is kept beside it, for the rules that ask for it.
-pub(super) fn admit(request: &mut Parts) -> Result<(), Refused> {
-    // hyper holds HTTP/1 to this itself.
-    if request.headers.len() > MAX_HEADER_COUNT {
+pub(super) fn admit(request: &mut Request) -> Result<(), Refused> {
+    // In HTTP/1 it has not been read.
+    if request.headers.len() > MAX_FIELDS {
         return Err(Refused {
             status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             why: "there are more than 100 headers",
@@ -40,10 +35,7 @@ pub(super) fn admit(request: &mut Parts) -> Result<(), Refused> {
     }
     let bad = |why| Err(refused(why, ""));
     // It may be an attempt to smuggle a request.
-    let framed_twice = || request.extensions.get::<FramedTwice>().map(|_| Misframed::Twice);
-    if request.headers.contains_key(TRANSFER_ENCODING)
-        && let Some(misframed) = framed_twice().or_else(|| headers::misframed(&request.headers))
-    {
+    if let Some(misframed) = misframed(&request.headers) {
         return Err(match misframed {
             Misframed::Twice => refused(misframed.why(), "http1.content_length_and_chunked_not_allowed"),
             Misframed::Coding => Refused {
@@ -52,7 +44,7 @@ pub(super) fn admit(request: &mut Parts) -> Result<(), Refused> {
             },
         });
     }
-    if request.headers.get_all(HOST).iter().count() > 1 {
+    if request.headers.all(&HOST).nth(1).is_some() {
         return bad("there is more than one Host header");
     }
     if request.version == Version::HTTP_2 {
@@ -78,22 +70,17 @@ pub(super) fn admit(request: &mut Parts) -> Result<(), Refused> {
         return bad("only OPTIONS may ask for *");
     }
     if let Some(authority) = request.uri.authority() {
-        let Ok(host) = HeaderValue::from_str(authority.as_str()) else {
-            return bad("the target's authority is not one");
-        };
-        request.headers.insert(HOST, host);
+        request.headers.set(&HOST, authority.as_str());
         if !tunnel {
-            if let Some(scheme) = request.uri.scheme().cloned() {
-                request.extensions.insert(scheme);
-            }
+            request.scheme = request.uri.scheme().cloned();
             let path = request.uri.path_and_query().cloned();
             request.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
         }
-    } else if request.version == Version::HTTP_11 && !request.headers.contains_key(HOST) {
+    } else if request.version == Version::HTTP_11 && !request.headers.contains(HOST) {
         return bad("there is no Host header");
     }
     match request.headers.get(HOST) {
-        Some(host) if !is_host(host.as_bytes()) => bad("Host is not a host and a port"),
+        Some(host) if !is_host(host) => bad("Host is not a host and a port"),
         _ => Ok(()),
     }
 }
@@ -113,16 +100,15 @@ fn refused(why: &'static str, details: &'static str) -> Refused {
 }
 
 /// Names the request, for logs and traces, and says how it came, unless somebody before has done so. Gives the name.
-pub(super) fn identify(request: &mut Parts) -> &str {
+pub(super) fn identify(request: &mut Request) -> &str {
     let headers = &mut request.headers;
-    headers
-        .entry(X_FORWARDED_PROTO)
-        .or_insert(HeaderValue::from_static("http"));
-    let id = headers.entry(X_REQUEST_ID).or_insert_with(|| {
-        // Hexadecimal digits and hyphens are a header's value.
-        HeaderValue::from_bytes(&uuid(random(), random())).unwrap_or_else(|_| HeaderValue::from_static("-"))
-    });
-    id.to_str().unwrap_or_default()
+    if !headers.contains(X_FORWARDED_PROTO) {
+        headers.add(&X_FORWARDED_PROTO, "http");
+    }
+    if !headers.contains(X_REQUEST_ID) {
+        headers.add(&X_REQUEST_ID, uuid(random(), random()));
+    }
+    headers.get(X_REQUEST_ID).and_then(text).unwrap_or_default()
 }
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -147,6 +133,7 @@ fn uuid(high: u64, low: u64) -> [u8; 36] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 
     #[test]
     fn authorities() {
@@ -155,11 +142,9 @@ mod tests {
             for host in hosts {
                 request = request.header(HOST, *host);
             }
-            let (mut parts, ()) = request.body(()).unwrap().into_parts();
-            admit(&mut parts).map(|()| {
-                let host = parts.headers.get(HOST).map(|host| host.to_str().unwrap());
-                format!("{} {}", parts.uri, host.unwrap_or("-"))
-            })
+            let mut request = Request::from(request.body(()).unwrap().into_parts().0);
+            admit(&mut request)
+                .map(|()| format!("{} {}", request.uri, request.headers.text(HOST).unwrap_or("-")))
         };
         let (h1, h10, h2) = (Version::HTTP_11, Version::HTTP_10, Version::HTTP_2);
         for (version, target, hosts, expected) in [
@@ -191,44 +176,42 @@ mod tests {
     #[test]
     fn too_many_headers_are_431() {
         let mut request = http::Request::get("/");
-        for number in 0..=MAX_HEADER_COUNT {
+        for number in 0..=MAX_FIELDS {
             request = request.header("x-many", number);
         }
-        let (mut parts, ()) = request.body(()).unwrap().into_parts();
-        assert_eq!(admit(&mut parts).unwrap_err().status.as_u16(), 431);
+        let mut request = Request::from(request.body(()).unwrap().into_parts().0);
+        assert_eq!(admit(&mut request).unwrap_err().status.as_u16(), 431);
     }
 
     #[test]
     fn framings() {
-        for (fields, marked, admitted) in [
-            (vec![(HOST, "a")], true, true),
-            (vec![(HOST, "a"), (TRANSFER_ENCODING, "chunked")], false, true),
-            (vec![(HOST, "a"), (TRANSFER_ENCODING, "chunked")], true, false),
-            (vec![(HOST, "a"), (TRANSFER_ENCODING, "Chunked")], false, true),
-            (
-                vec![(HOST, "a"), (TRANSFER_ENCODING, "gzip, chunked")],
-                false,
-                false,
-            ),
+        let chunked = || (TRANSFER_ENCODING, "chunked");
+        for (fields, refused) in [
+            (vec![], None),
+            (vec![chunked()], None),
+            (vec![(TRANSFER_ENCODING, "Chunked")], None),
+            (vec![(CONTENT_LENGTH, "1")], None),
+            (vec![chunked(), (CONTENT_LENGTH, "1")], Some(400)),
+            (vec![(CONTENT_LENGTH, "1"), chunked()], Some(400)),
+            (vec![(TRANSFER_ENCODING, "gzip, chunked")], Some(501)),
+            (vec![chunked(), chunked()], Some(501)),
         ] {
-            let mut request = http::Request::post("/");
+            let mut request = http::Request::post("/").header(HOST, "a");
             for (name, value) in &fields {
                 request = request.header(name, *value);
             }
-            if marked {
-                request = request.extension(FramedTwice);
-            }
-            let (mut parts, ()) = request.body(()).unwrap().into_parts();
-            assert_eq!(admit(&mut parts).is_ok(), admitted, "{fields:?} {marked}");
+            let mut request = Request::from(request.body(()).unwrap().into_parts().0);
+            let found = admit(&mut request).err().map(|refused| refused.status.as_u16());
+            assert_eq!(found, refused, "{fields:?}");
         }
     }
 
     #[test]
     fn a_request_is_named_once() {
-        let (mut parts, ()) = http::Request::get("/").body(()).unwrap().into_parts();
-        let first = identify(&mut parts).to_owned();
-        assert_eq!(identify(&mut parts), first);
-        assert_eq!(parts.headers["x-forwarded-proto"], "http");
+        let mut request = Request::from(http::Request::get("/").body(()).unwrap().into_parts().0);
+        let first = identify(&mut request).to_owned();
+        assert_eq!(identify(&mut request), first);
+        assert_eq!(request.headers.text("x-forwarded-proto"), Some("http"));
         assert_eq!(&uuid(u64::MAX, u64::MAX), b"ffffffff-ffff-4fff-bfff-ffffffffffff");
         assert_eq!(&uuid(0, 0), b"00000000-0000-4000-8000-000000000000");
         let (high, low) = (0x0123_4567_89ab_cdef, 0x0123_4567_89ab_cdef);

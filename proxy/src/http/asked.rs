@@ -2,12 +2,11 @@
 
 use std::net::SocketAddr;
 
-use http::header::{HOST, HeaderValue};
-use http::request::Parts;
-use http::{Method, Response, StatusCode, Uri, Version};
+use http::header::HOST;
+use http::{Method, StatusCode, Uri, Version};
 
 use super::Downstream;
-use crate::body::Body;
+use crate::message::{Request, Response};
 use crate::route::{Facts, HeaderOperations, authority_of};
 
 /// A request's line and authority, and the connection that it came on.
@@ -18,18 +17,18 @@ pub(super) struct Asked {
     method: Method,
     target: Uri,
     /// Where the target has no authority.
-    host: Option<HeaderValue>,
+    host: Option<Vec<u8>>,
 }
 
 impl Asked {
-    pub(super) fn new(request: &Parts, downstream: &Downstream) -> Self {
+    pub(super) fn new(request: &Request, downstream: &Downstream) -> Self {
         Self {
             peer: downstream.peer,
             destination: downstream.destination,
             version: request.version,
             method: request.method.clone(),
             target: request.uri.clone(),
-            host: request.headers.get(HOST).cloned(),
+            host: request.headers.get(HOST).map(<[u8]>::to_vec),
         }
     }
 
@@ -41,17 +40,17 @@ impl Asked {
             version: self.version,
             method: self.method.as_str(),
             path: self.target.path_and_query().map_or("", |path| path.as_str()),
-            authority: authority_of(&self.target, self.host.as_ref()),
+            authority: authority_of(&self.target, self.host.as_deref()),
             status,
         }
     }
 
     /// Carries out operations on its response.
-    pub(super) fn apply(&self, operations: &HeaderOperations, response: &mut Response<Body>) {
+    pub(super) fn apply(&self, operations: &HeaderOperations, response: &mut Response) {
         if operations.is_empty() {
             return;
         }
-        let facts = self.facts(Some(response.status()));
-        operations.apply(response.headers_mut(), &facts);
+        let facts = self.facts(Some(response.status));
+        operations.apply(&mut response.headers, &facts);
     }
 }

@@ -2,14 +2,14 @@
 //! 7.6.1), and what it needs of framing and authority.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
-use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme};
 use http::{Uri, Version};
 
 use super::X_REQUEST_ID;
 use super::admission::X_FORWARDED_PROTO;
+use crate::message::{Fields, Request, text};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -18,21 +18,22 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 /// between two neighbours only (RFC 9110, section 7.6.1).
 static NOT_HOP_BY_HOP: [HeaderName; 4] = [HOST, CONTENT_LENGTH, X_REQUEST_ID, X_FORWARDED_PROTO];
 
-static HOP_BY_HOP: [HeaderName; 6] = [
-    CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
+/// Whether it is for two neighbours only. Most names are told by their length.
+fn is_hop_by_hop(name: &[u8]) -> bool {
+    let is = |one: &HeaderName| name.eq_ignore_ascii_case(one.as_str().as_bytes());
+    match name.len() {
+        2 => is(&TE),
+        7 => is(&UPGRADE),
+        10 => is(&CONNECTION) || is(&KEEP_ALIVE),
+        16 => is(&PROXY_CONNECTION),
+        17 => is(&TRANSFER_ENCODING),
+        _ => false,
+    }
+}
 
 /// Removes what is hop-by-hop, and what `Connection` names. `upgrade` keeps what a switch of protocols needs.
-pub(super) fn strip(headers: &mut HeaderMap, upgrade: bool) {
-    // Most messages have none of these: to look through the names once is cheaper than to look each of them up.
-    let present = headers.keys().filter(|name| HOP_BY_HOP.contains(name));
-    let present: Vec<HeaderName> = present.cloned().collect();
-    if present.is_empty() {
+pub(crate) fn strip(headers: &mut Fields, upgrade: bool) {
+    if !headers.iter().any(|(name, _)| is_hop_by_hop(name)) {
         return;
     }
     let named: Vec<HeaderName> = options(headers)
@@ -45,66 +46,28 @@ pub(super) fn strip(headers: &mut HeaderMap, upgrade: bool) {
         .filter(|name| !NOT_HOP_BY_HOP.contains(name))
         .collect();
     // `trailers` is all that may be asked for over HTTP/2 (RFC 9113, section 8.2.2), and gRPC does.
-    let mut asked = headers.get_all(TE).iter().filter_map(|value| value.to_str().ok());
-    let trailers = present.contains(&TE)
-        && asked.any(|value| {
-            let mut options = value.split(',').map(str::trim);
-            options.any(|option| option.eq_ignore_ascii_case("trailers"))
-        });
-    for name in present.into_iter().chain(named) {
-        if !(upgrade && name == UPGRADE) {
-            headers.remove(name);
-        }
-    }
+    let trailers = headers.all(&TE).filter_map(text).any(|value| {
+        let mut options = value.split(',').map(str::trim);
+        options.any(|option| option.eq_ignore_ascii_case("trailers"))
+    });
+    let is_named = |name: &[u8]| {
+        let mut named = named.iter();
+        named.any(|one| name.eq_ignore_ascii_case(one.as_str().as_bytes()))
+    };
+    headers.retain(|name, _| {
+        upgrade && name.eq_ignore_ascii_case(b"upgrade") || !is_hop_by_hop(name) && !is_named(name)
+    });
     if trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.set(&TE, "trailers");
     }
     if upgrade {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    }
-}
-
-/// Why a message's end could be seen differently by two readers, or its body be read as another than it is: there is a
-/// length besides a transfer coding, or a coding other than `chunked` alone, which nothing behind would know of (RFC 9112,
-/// sections 6.1 and 6.3).
-pub(super) fn misframed(headers: &HeaderMap) -> Option<Misframed> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let coding = codings.next()?;
-    if headers.contains_key(CONTENT_LENGTH) {
-        return Some(Misframed::Twice);
-    }
-    let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
-    (!chunked).then_some(Misframed::Coding)
-}
-
-/// See [`misframed`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Misframed {
-    Twice,
-    Coding,
-}
-
-impl Misframed {
-    pub(super) fn why(self) -> &'static str {
-        match self {
-            Self::Twice => "there is both a Content-Length and a Transfer-Encoding",
-            Self::Coding => "the Transfer-Encoding is not chunked alone",
-        }
-    }
-}
-
-/// Says that a body follows where only the framing did: hyper sends none with a GET whose headers do not.
-pub(super) fn frame(request: &mut Parts, body: bool) {
-    if body && request.version == Version::HTTP_11 && !request.headers.contains_key(CONTENT_LENGTH) {
-        request
-            .headers
-            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        headers.set(&CONNECTION, "upgrade");
     }
 }
 
 /// Gives an HTTP/2 request that only has a `Host`, as one that was HTTP/1 before may, its authority (RFC 9113,
 /// section 8.3.1). False if there is neither.
-pub(super) fn authority(request: &mut Parts) -> bool {
+pub(super) fn authority(request: &mut Request) -> bool {
     if request.version != Version::HTTP_2 || request.uri.authority().is_some() {
         return true;
     }
@@ -114,15 +77,15 @@ pub(super) fn authority(request: &mut Parts) -> bool {
     let path = request.uri.path_and_query().cloned();
     let uri = Uri::builder()
         .scheme(Scheme::HTTP)
-        .authority(host.as_bytes())
+        .authority(host)
         .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
     uri.build().map(|uri| request.uri = uri).is_ok()
 }
 
 /// Writes the authority anew, where this version of HTTP has it. One that a target cannot be made of changes nothing.
-pub(super) fn set_authority(request: &mut Parts, authority: &HeaderValue) {
+pub(super) fn set_authority(request: &mut Request, authority: &HeaderValue) {
     if request.version != Version::HTTP_2 {
-        request.headers.insert(HOST, authority.clone());
+        request.headers.set(&HOST, authority);
         return;
     }
     let path = request.uri.path_and_query().cloned();
@@ -137,7 +100,7 @@ pub(super) fn set_authority(request: &mut Parts, authority: &HeaderValue) {
 }
 
 /// Writes the path and the query anew.
-pub(super) fn set_path(request: &mut Parts, path: PathAndQuery) {
+pub(super) fn set_path(request: &mut Request, path: PathAndQuery) {
     let mut uri = std::mem::take(&mut request.uri).into_parts();
     uri.path_and_query = Some(path);
     // Parts that have been a target, with another path, are one again.
@@ -145,11 +108,8 @@ pub(super) fn set_path(request: &mut Parts, path: PathAndQuery) {
 }
 
 /// The options that `Connection` lists, as written.
-pub(super) fn options(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+pub(super) fn options(headers: &Fields) -> impl Iterator<Item = &str> {
+    let values = headers.all(&CONNECTION).filter_map(text);
     values
         .flat_map(|value| value.split(','))
         .map(str::trim)
@@ -204,14 +164,14 @@ mod tests {
             ),
             (vec![("connection", "Upgrade"), ("upgrade", "h2c")], false, vec![]),
         ] {
-            let mut headers = HeaderMap::new();
+            let mut headers = Fields::default();
             for (name, value) in &before {
-                headers.append(*name, HeaderValue::from_static(value));
+                headers.add(&HeaderName::from_static(name), value);
             }
             strip(&mut headers, upgrade);
             let mut left: Vec<String> = headers
                 .iter()
-                .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+                .map(|(name, value)| format!("{}: {}", text(name).unwrap(), text(value).unwrap()))
                 .collect();
             left.sort();
             assert_eq!(left, after, "{before:?}");

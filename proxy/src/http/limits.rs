@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
 use crate::alarm::Alarm;
 use crate::body::{Deadline, Progress};
+use crate::message::Fields;
 use crate::route::{Retries, Route};
 
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
@@ -28,7 +29,7 @@ pub(super) struct Limits<'a> {
 
 impl<'a> Limits<'a> {
     /// The client's wishes are taken off: they are for the first proxy.
-    pub(super) fn new(route: &'a Route, headers: &mut HeaderMap, grpc: bool) -> Self {
+    pub(super) fn new(route: &'a Route, headers: &mut Fields, grpc: bool) -> Self {
         let mut limits = Self {
             timeout: route.timeout,
             retries: Cow::Borrowed(&route.retries),
@@ -51,13 +52,18 @@ impl<'a> Limits<'a> {
     }
 
     /// <https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/router_filter>
-    fn wishes(&mut self, headers: &mut HeaderMap) {
-        if !headers.keys().any(|name| name.as_str().starts_with("x-envoy-")) {
+    fn wishes(&mut self, headers: &mut Fields) {
+        let of_envoy = |name: &[u8]| {
+            let prefix = name.get(.."x-envoy-".len());
+            prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"x-envoy-"))
+        };
+        if !headers.iter().any(|(name, _)| of_envoy(name)) {
             return;
         }
         let mut take = |name: &'static str| {
-            let value = headers.remove(name)?;
-            value.to_str().ok().map(str::to_owned)
+            let value = headers.text(name).map(str::to_owned);
+            headers.remove(name);
+            value
         };
         let milliseconds = |value: String| value.parse().ok().map(Duration::from_millis);
         if let Some(wish) = take("x-envoy-upstream-rq-timeout-ms").and_then(milliseconds) {
@@ -122,11 +128,11 @@ pub(super) async fn within<T>(
 }
 
 /// gRPC's deadline (gRPC over HTTP/2, "Requests": eight digits at most and a unit). One that cannot be read is none.
-fn grpc_timeout(headers: &HeaderMap, grpc: bool) -> Option<Duration> {
+fn grpc_timeout(headers: &Fields, grpc: bool) -> Option<Duration> {
     if !grpc {
         return None;
     }
-    let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
+    let text = headers.text(GRPC_TIMEOUT)?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -163,8 +169,8 @@ mod tests {
             ("-1m", None),
             ("1ü", None),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(GRPC_TIMEOUT, text.parse().unwrap());
+            let mut headers = Fields::default();
+            headers.set(&GRPC_TIMEOUT, text);
             assert_eq!(grpc_timeout(&headers, false), None, "not gRPC: {text}");
             assert_eq!(grpc_timeout(&headers, true), expected, "{text}");
         }

@@ -5,9 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
 use http::header::HeaderValue;
-use http::request::Parts;
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::sync::Semaphore;
@@ -16,9 +14,11 @@ use super::access::Record;
 use super::failed::Failed;
 use super::headers;
 use super::limits::Limits;
+use super::repeat::Repeat;
 use super::tries::{To, Tries};
 use crate::balance::{self, Cluster};
 use crate::body::{Body, copied};
+use crate::message::Request;
 use crate::metrics::Metrics;
 use crate::route::{Facts, Route, Target, authority};
 
@@ -31,7 +31,7 @@ static UNDER_WAY: Semaphore = Semaphore::const_new(256);
 /// while it is sent.
 pub(super) fn mirror(
     route: &Route,
-    request: &Parts,
+    request: &Request,
     body: Body,
     facts: &Facts<'_>,
     metrics: &Arc<Metrics>,
@@ -62,13 +62,11 @@ pub(super) fn mirror(
         headers::set_authority(&mut request, &shadow);
         mirror.backend.headers.request.apply(&mut request.headers, facts);
         headers::strip(&mut request.headers, false);
-        headers::frame(&mut request, !copy.is_end_stream());
-        let copy = Request::from_parts(request, copy);
         let (cluster, limit) = (cluster.clone(), route.timeout.unwrap_or(LIMIT));
         let (source, dialled, metrics) = (facts.peer.ip(), facts.destination, metrics.clone());
         tokio::spawn(async move {
             let _permit = permit;
-            let sent = tokio::time::timeout(limit, send(copy, &cluster, dialled, source)).await;
+            let sent = tokio::time::timeout(limit, send(request, copy, &cluster, dialled, source)).await;
             let why = match sent {
                 Ok(Ok(())) => return,
                 Ok(Err(failed)) => failed.why,
@@ -82,17 +80,23 @@ pub(super) fn mirror(
 }
 
 async fn send(
-    mut copy: Request<Body>,
+    mut request: Request,
+    body: Body,
     cluster: &Cluster,
     dialled: SocketAddr,
     source: IpAddr,
 ) -> Result<(), Failed> {
-    let key = cluster.hash(copy.uri(), copy.headers(), source).key;
+    let key = cluster.hash(&request.uri, &request.headers, source).key;
     let limits = Limits::none();
     let mut tries = Tries::new(To::Cluster(cluster, dialled), &limits, key, None);
-    let answer = tries.send(&mut copy, None, &mut Record::none()).await?;
+    let repeat = match body.is_end_stream() {
+        true => Repeat::Empty,
+        false => Repeat::Never,
+    };
+    let mut nobody = Record::none();
+    let answer = tries.send(&mut request, body, repeat, &mut nobody).await?;
     // Read to the end, so that the connection can be used again.
-    let mut body = answer.response.into_body();
+    let mut body = answer.response.body;
     while let Some(Ok(_)) = body.frame().await {}
     Ok(())
 }

@@ -4,9 +4,8 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use http::header::{HeaderName, HeaderValue, SET_COOKIE};
-use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::StatusCode;
+use http::header::{HeaderName, SET_COOKIE};
 use http_body::Body as _;
 
 use super::access::Flag;
@@ -14,12 +13,14 @@ use super::asked::Asked;
 use super::failed::Failed;
 use super::forward::Passage;
 use super::limits::{Limits, within};
+use super::repeat::Repeat;
 use super::reply::Refuse;
 use super::tries::{Answer, To, Tries};
 use super::{TIMEOUT, headers, mirror, upgrade};
 use crate::balance::{self, Cluster};
-use crate::body::{Body, Kept, timed, watched};
+use crate::body::{Kept, Tunnel, timed, watched};
 use crate::mesh::Destination;
+use crate::message::{Request, Response};
 use crate::route::{self, Backend, Found, Target};
 
 const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
@@ -28,32 +29,40 @@ const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path
 const ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
 
 impl Passage<'_> {
-    pub(super) async fn onward(&mut self, found: Found<'_>, destination: &Destination) -> Response<Body> {
+    pub(super) async fn onward(&mut self, found: Found<'_>, destination: &Destination) -> Response {
         let backend = route::choose(&found.route.backends, balance::random());
         let (backend, cluster) = match backend.map(|backend| (backend, &backend.target)) {
             Some((backend, Target::Cluster(cluster))) => (backend, cluster),
             Some((_, Target::Unavailable(why))) => {
                 self.record.flag(Flag::NoClusterFound);
                 let why = format!("{}: {why}", found.route.name);
-                return self.refuse.with(StatusCode::SERVICE_UNAVAILABLE, &why);
+                return self
+                    .refuse
+                    .with(self.request, StatusCode::SERVICE_UNAVAILABLE, &why);
             }
             None => {
                 self.record.flag(Flag::NoClusterFound);
                 let why = format!("{} has no destination", found.route.name);
-                return self.refuse.with(StatusCode::SERVICE_UNAVAILABLE, &why);
+                return self
+                    .refuse
+                    .with(self.request, StatusCode::SERVICE_UNAVAILABLE, &why);
             }
         };
         self.record.cluster(cluster.name());
-        let limits = Limits::new(found.route, &mut self.parts.headers, self.refuse.is_grpc());
-        let asked = Asked::new(&self.parts, self.downstream);
-        self.rewrite(found, backend, &asked);
-        let dialled = destination.address();
-        if !found.route.mirrors.is_empty() && upgrade::wanted(&self.parts).is_none() {
-            let facts = asked.facts(None);
-            let metrics = &self.downstream.metrics;
-            let body = std::mem::take(&mut self.body);
-            self.body = mirror::mirror(found.route, &self.parts, body, &facts, metrics);
+        let limits = Limits::new(found.route, &mut self.request.headers, self.refuse.is_grpc());
+        // Most routes change nothing.
+        let changes = found.route.changes() || !backend.headers.are_empty();
+        let asked = changes.then(|| Asked::new(self.request, self.downstream));
+        if let Some(asked) = &asked {
+            self.rewrite(found, backend, asked);
+            if !found.route.mirrors.is_empty() && upgrade::wanted(self.request).is_none() {
+                let facts = asked.facts(None);
+                let metrics = &self.downstream.metrics;
+                let body = std::mem::take(&mut self.body);
+                self.body = mirror::mirror(found.route, self.request, body, &facts, metrics);
+            }
         }
+        let dialled = destination.address();
         let response = self
             .send(To::Cluster(cluster, dialled), limits, Some(cluster))
             .await;
@@ -61,8 +70,10 @@ impl Passage<'_> {
             Ok(response) => response,
             Err((_, response)) => return response,
         };
-        for operations in [&backend.headers.response, &found.route.headers.response] {
-            asked.apply(operations, &mut response);
+        if let Some(asked) = &asked {
+            for operations in [&backend.headers.response, &found.route.headers.response] {
+                asked.apply(operations, &mut response);
+            }
         }
         response
     }
@@ -70,26 +81,25 @@ impl Passage<'_> {
     /// The destination's header operations come before the route's, so that the route has the last word, as in Envoy.
     fn rewrite(&mut self, found: Found<'_>, backend: &Backend, asked: &Asked) {
         let rewrite = found.route.rewrite.as_ref();
-        let path = rewrite.and_then(|rewrite| rewrite.path(&self.parts.uri, found.by));
+        let path = rewrite.and_then(|rewrite| rewrite.path(&self.request.uri, found.by));
         let mut authority = rewrite.and_then(|rewrite| rewrite.authority.clone());
         for operations in [&backend.headers.request, &found.route.headers.request] {
             if !operations.is_empty() {
-                let set = operations.apply(&mut self.parts.headers, &asked.facts(None));
+                let set = operations.apply(&mut self.request.headers, &asked.facts(None));
                 authority = set.or(authority);
             }
         }
         if let Some(path) = path {
-            let original = self.parts.uri.path_and_query().map(|path| path.as_str());
-            if let Some(Ok(original)) = original.map(HeaderValue::from_str) {
-                self.parts.headers.insert(ORIGINAL_PATH, original);
+            let original = self.request.uri.path_and_query().map(|path| path.as_str());
+            if let Some(original) = original.map(str::to_owned) {
+                self.request.headers.set(&ORIGINAL_PATH, original);
             }
-            headers::set_path(&mut self.parts, path);
+            headers::set_path(self.request, path);
         }
         if let Some(authority) = authority {
-            if let Ok(original) = HeaderValue::from_bytes(asked.facts(None).authority) {
-                self.parts.headers.insert(ORIGINAL_HOST, original);
-            }
-            headers::set_authority(&mut self.parts, &authority);
+            let original = asked.facts(None).authority;
+            self.request.headers.set(&ORIGINAL_HOST, original);
+            headers::set_authority(self.request, &authority);
         }
     }
 
@@ -99,19 +109,18 @@ impl Passage<'_> {
         to: To<'_>,
         mut limits: Limits<'_>,
         cluster: Option<&Arc<Cluster>>,
-    ) -> Result<Response<Body>, (Failed, Response<Body>)> {
+    ) -> Result<Response, (Failed, Response)> {
         let Self {
-            parts,
+            request,
             body,
             refuse,
             downstream,
-            interims,
+            client,
             record,
         } = self;
         let mut body = std::mem::take(body);
-        let wanted = upgrade::wanted(parts);
-        headers::strip(&mut parts.headers, wanted == Some(upgrade::Wanted::Protocol));
-        headers::frame(parts, !body.is_end_stream());
+        let wanted = upgrade::wanted(request);
+        headers::strip(&mut request.headers, wanted == Some(upgrade::Wanted::Protocol));
         if record.is_on() || limits.count_from_the_end() && !body.is_end_stream() {
             let (followed, progress) = watched(body);
             body = followed;
@@ -123,13 +132,17 @@ impl Passage<'_> {
         if let Some(again) = kept.as_ref().and_then(Kept::again) {
             body = again;
         }
-        let hashed = cluster.map(|cluster| cluster.hash(&parts.uri, &parts.headers, downstream.peer.ip()));
+        let repeat = match &kept {
+            Some(kept) => Repeat::Kept(kept),
+            None if body.is_end_stream() => Repeat::Empty,
+            None => Repeat::Never,
+        };
+        let hashed =
+            cluster.map(|cluster| cluster.hash(&request.uri, &request.headers, downstream.peer.ip()));
         let hashed = hashed.unwrap_or_default();
-        let mut request = Request::from_parts(take_parts(parts), body);
-        let client = wanted.map(|wanted| (wanted, hyper::upgrade::on(&mut request)));
         let mut passed = limits.timeout.map(|limit| limits.passed(limit));
-        let mut tries = Tries::new(to, &limits, hashed.key, *interims);
-        let sent = within(&mut passed, pin!(tries.send(&mut request, kept.as_ref(), record))).await;
+        let mut tries = Tries::new(to, &limits, hashed.key, client.interims);
+        let sent = within(&mut passed, pin!(tries.send(request, body, repeat, record))).await;
         if let Some(kept) = &kept {
             kept.let_go();
         }
@@ -138,57 +151,51 @@ impl Passage<'_> {
             Err(failed) => {
                 record.flag(failed.flag);
                 record.failure(&failed.why);
-                let response = refusal(refuse, &failed);
+                let response = refusal(*refuse, request, &failed);
                 return Err((failed, response));
             }
         };
         record.details("via_upstream");
         record.service_time(took);
-        let switched = match client {
-            Some((wanted, client)) if wanted.is_granted(response.status()) => {
-                upgrade::join(client, &mut response, &downstream.drain);
-                true
-            }
-            // RFC 9110, section 15.2.2: it is only an answer to a request to switch.
-            _ if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                record.flag(Flag::UpstreamProtocolError);
-                let why = "the upstream switched protocols unasked";
-                return Ok(refuse.with(StatusCode::BAD_GATEWAY, why));
-            }
-            _ => false,
-        };
-        let upgraded = switched && response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        headers::strip(response.headers_mut(), upgraded);
-        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let milliseconds = match milliseconds {
-            0 => HeaderValue::from_static("0"),
-            milliseconds => milliseconds.into(),
-        };
-        response.headers_mut().insert(SERVICE_TIME, milliseconds);
-        if let Some(cookie) = hashed.cookie {
-            response.headers_mut().append(SET_COOKIE, cookie);
+        let switched = wanted.is_some_and(|wanted| wanted.is_granted(response.status));
+        // RFC 9110, section 15.2.2: it is only an answer to a request to switch.
+        if response.status == StatusCode::SWITCHING_PROTOCOLS && !switched {
+            record.flag(Flag::UpstreamProtocolError);
+            let why = "the upstream switched protocols unasked";
+            return Ok(refuse.with(request, StatusCode::BAD_GATEWAY, why));
         }
-        Ok(match passed {
-            Some(passed) if !switched => response.map(|body| timed(body, passed)),
-            _ => response,
-        })
+        // In HTTP/1 the client's connection is carried when the response has been written.
+        if let Some(client) = client.upgrade.take().filter(|_| switched) {
+            let (body, tunnel) = response.body.or_tunnel();
+            response.body = body;
+            if let Some(Tunnel::Http2(upstream)) = tunnel {
+                upgrade::join(client, upstream, &downstream.drain);
+            }
+        }
+        let upgraded = switched && response.status == StatusCode::SWITCHING_PROTOCOLS;
+        headers::strip(&mut response.headers, upgraded);
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        match milliseconds {
+            0 => response.headers.set(&SERVICE_TIME, "0"),
+            milliseconds => response.headers.set(&SERVICE_TIME, milliseconds.to_string()),
+        }
+        if let Some(cookie) = hashed.cookie {
+            response.headers.add(&SET_COOKIE, cookie);
+        }
+        if let Some(passed) = passed.filter(|_| !switched) {
+            response.body = timed(response.body, passed);
+        }
+        Ok(response)
     }
 }
 
-/// A request's head, which is used no more where it was.
-fn take_parts(parts: &mut Parts) -> Parts {
-    let (blank, ()) = Request::new(()).into_parts();
-    std::mem::replace(parts, blank)
-}
-
-fn refusal(refuse: &Refuse, failed: &Failed) -> Response<Body> {
+fn refusal(refuse: Refuse, request: &Request, failed: &Failed) -> Response {
     if failed.flag == Flag::UpstreamTimeout {
-        return refuse.in_words(failed.status, TIMEOUT);
+        return refuse.in_words(request, failed.status, TIMEOUT);
     }
-    let mut response = refuse.with(failed.status, &failed.why);
+    let mut response = refuse.with(request, failed.status, &failed.why);
     if failed.flag == Flag::UpstreamOverflow {
-        let overloaded = HeaderValue::from_static("true");
-        response.headers_mut().insert(OVERLOADED, overloaded);
+        response.headers.set(&OVERLOADED, "true");
     }
     response
 }

@@ -1,10 +1,10 @@
 //! Answers of our own: a status and a line that says why, to gRPC clients in their own terms.
 
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderName};
 
 use crate::body::Body;
+use crate::message::{Fields, Request, Response};
 
 /// On an answer of ours that nothing of the request has reached the application: the client's proxy takes it off, and
 /// sends the request elsewhere if it can.
@@ -13,31 +13,28 @@ const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// How to refuse one request.
+#[derive(Clone, Copy)]
 pub(super) struct Refuse {
     grpc: bool,
-    /// The request's line, for the log.
-    method: Method,
-    target: Uri,
 }
 
 impl Refuse {
-    pub(super) fn new(request: &Parts) -> Self {
+    pub(super) fn new(request: &Request) -> Self {
         Self {
             grpc: is_grpc(&request.headers),
-            method: request.method.clone(),
-            target: request.uri.clone(),
         }
     }
 
     /// Whether the client speaks gRPC.
-    pub(super) fn is_grpc(&self) -> bool {
+    pub(super) fn is_grpc(self) -> bool {
         self.grpc
     }
 
     /// The answer. gRPC clients look at `grpc-status` alone, in a response of status 200 without a body; the codes
     /// are those that gRPC's own table gives for HTTP statuses.
-    pub(super) fn with(&self, status: StatusCode, why: &str) -> Response<Body> {
-        tracing::info!(method = %self.method, target = ?self.target, status = status.as_u16(), why, "refused");
+    pub(super) fn with(self, request: &Request, status: StatusCode, why: &str) -> Response {
+        let (method, target) = (&request.method, &request.uri);
+        tracing::info!(%method, ?target, status = status.as_u16(), why, "refused");
         if self.grpc {
             self.grpc(grpc_code(status), why)
         } else {
@@ -46,8 +43,9 @@ impl Refuse {
     }
 
     /// The same in Envoy's own words, which users know and look for, and which need no name before them.
-    pub(super) fn in_words(&self, status: StatusCode, words: &'static str) -> Response<Body> {
-        tracing::debug!(method = %self.method, target = ?self.target, status = status.as_u16(), words, "answered");
+    pub(super) fn in_words(self, request: &Request, status: StatusCode, words: &'static str) -> Response {
+        let (method, target) = (&request.method, &request.uri);
+        tracing::debug!(%method, ?target, status = status.as_u16(), words, "answered");
         if self.grpc {
             self.grpc(grpc_code(status), words)
         } else {
@@ -56,7 +54,7 @@ impl Refuse {
     }
 
     /// The same with a status of gRPC's; to others it is the HTTP status that Envoy gives for it.
-    pub(super) fn with_grpc(&self, code: u32, words: &'static str) -> Response<Body> {
+    pub(super) fn with_grpc(self, code: u32, words: &'static str) -> Response {
         if self.grpc {
             return self.grpc(code, words);
         }
@@ -77,22 +75,24 @@ impl Refuse {
         text(status, words.to_owned())
     }
 
-    fn grpc(&self, code: u32, why: &str) -> Response<Body> {
+    fn grpc(self, code: u32, why: &str) -> Response {
         let message: String = why.bytes().map(escape).collect();
         let mut response = Response::new(Body::default());
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(GRPC_STATUS, code.into());
-        if let Ok(message) = HeaderValue::from_str(&message) {
-            headers.insert(GRPC_MESSAGE, message);
-        }
+        response.headers.set(&CONTENT_TYPE, "application/grpc");
+        response.headers.set(&GRPC_STATUS, code.to_string());
+        response.headers.set(&GRPC_MESSAGE, &message);
         response
     }
 }
 
+/// To a head that could not be read.
+pub(super) fn unread(status: StatusCode, why: &impl std::fmt::Display) -> Response {
+    text(status, format!("outrigger: {why}\n"))
+}
+
 /// Whether the client speaks gRPC.
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+fn is_grpc(headers: &Fields) -> bool {
+    let kind = headers.get(CONTENT_TYPE);
     let rest = kind.unwrap_or_default().strip_prefix(b"application/grpc");
     // gRPC-Web has statuses of its own in its bodies.
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
@@ -109,13 +109,9 @@ fn grpc_code(status: StatusCode) -> u32 {
     }
 }
 
-fn text(status: StatusCode, text: String) -> Response<Body> {
-    let mut response = Response::new(Body::text(text));
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+fn text(status: StatusCode, text: String) -> Response {
+    let mut response = Response::of(status, Body::text(text));
+    response.headers.set(&CONTENT_TYPE, "text/plain; charset=utf-8");
     response
 }
 
@@ -131,23 +127,27 @@ fn escape(byte: u8) -> String {
 mod tests {
     use super::*;
 
-    fn refused(content_type: &str) -> Response<Body> {
+    fn refused(content_type: &str) -> Response {
         let request = http::Request::post("/a")
             .header(CONTENT_TYPE, content_type)
             .body(())
             .unwrap();
-        Refuse::new(&request.into_parts().0).with(StatusCode::SERVICE_UNAVAILABLE, "subset ü is not there")
+        let request = request.into_parts().0.into();
+        Refuse::new(&request).with(&request, StatusCode::SERVICE_UNAVAILABLE, "subset ü is not there")
     }
 
     #[test]
     fn http_gets_a_status_and_grpc_a_code() {
         assert_eq!(
-            refused("application/json").status(),
+            refused("application/json").status,
             StatusCode::SERVICE_UNAVAILABLE
         );
         let grpc = refused("application/grpc+proto");
-        assert_eq!(grpc.status(), StatusCode::OK);
-        assert_eq!(grpc.headers()["grpc-status"], "14");
-        assert_eq!(grpc.headers()["grpc-message"], "subset %C3%BC is not there");
+        assert_eq!(grpc.status, StatusCode::OK);
+        assert_eq!(grpc.headers.text(GRPC_STATUS), Some("14"));
+        assert_eq!(
+            grpc.headers.text(GRPC_MESSAGE),
+            Some("subset %C3%BC is not there")
+        );
     }
 }

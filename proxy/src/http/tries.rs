@@ -10,18 +10,18 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{HeaderName, HeaderValue};
-use http::{Request, Response};
+use http::header::HeaderName;
 use tokio::time::Instant;
 
 use super::access::{Flag, Record};
 use super::failed::Failed;
-use super::interim::Interims;
 use super::limits::{Limits, within};
 use super::outcome::Outcome;
-use super::spare::Spare;
+use super::repeat::Repeat;
 use crate::balance::{self, Ask, Cluster, Endpoint, Permit};
-use crate::body::{Body, Kept};
+use crate::body::Body;
+use crate::http1::Interims;
+use crate::message::{Request, Response};
 use crate::pool;
 use crate::route::Ended;
 use crate::tcp::ATTEMPTS;
@@ -40,7 +40,7 @@ pub(super) enum To<'a> {
 
 /// A response, and how long the endpoint took for its head.
 pub(super) struct Answer {
-    pub(super) response: Response<Body>,
+    pub(super) response: Response,
     pub(super) took: Duration,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Tries<'a> {
     /// By which the cluster chooses; see [`Cluster::hash`].
     key: Option<u64>,
     /// Where the client is told of interim responses.
-    interims: Option<&'a Arc<Interims>>,
+    interims: Option<&'a Interims>,
     begun: Instant,
     tried: Vec<SocketAddr>,
     /// Whose localities retries leave: every endpoint so far, if the policy wants it.
@@ -71,7 +71,7 @@ impl<'a> Tries<'a> {
         to: To<'a>,
         limits: &'a Limits<'a>,
         key: Option<u64>,
-        interims: Option<&'a Arc<Interims>>,
+        interims: Option<&'a Interims>,
     ) -> Self {
         Self {
             to,
@@ -89,12 +89,12 @@ impl<'a> Tries<'a> {
         }
     }
 
-    /// The response, or why there is none. Each try takes the request out of its place, and the next puts it there again.
-    /// `kept` is the request's body, if more than one try may need it.
+    /// The response, or why there is none. `repeat` is what further tries send, besides the head.
     pub(super) async fn send(
         &mut self,
-        request: &mut Request<Body>,
-        kept: Option<&Kept>,
+        request: &mut Request,
+        mut body: Body,
+        repeat: Repeat<'_>,
         record: &mut Record,
     ) -> Result<Answer, Failed> {
         let mut endpoint = self.pick().await.ok_or_else(|| Failed::nowhere(self.to))?;
@@ -102,12 +102,11 @@ impl<'a> Tries<'a> {
             self.tell(request);
             record.upstream(endpoint.address);
             self.at = Some(endpoint.clone());
-            let spare = Spare::new(request, kept);
-            if let Some(interims) = self.interims {
-                interims.follow(request).await;
-            }
-            let begun = Instant::now();
-            let outcome = self.one(&endpoint, request, spare.as_ref()).await;
+            let begun = match (self.count, self.stale) {
+                (1, 0) => self.begun,
+                _ => Instant::now(),
+            };
+            let outcome = self.one(&endpoint, request, &mut body, &repeat).await;
             let took = begun.elapsed();
             self.at = None;
             let (failed, again) = match outcome {
@@ -116,30 +115,30 @@ impl<'a> Tries<'a> {
                     continue;
                 }
                 Outcome::Answered(response) => {
-                    let ended = Ended::Answered(response.status(), response.headers());
-                    let next = match &spare {
-                        Some(spare) if spare.is_whole() => self.next(&endpoint, ended, record).await,
-                        _ => None,
+                    let ended = Ended::Answered(response.status, &response.headers);
+                    let next = match repeat.is_whole() {
+                        true => self.next(&endpoint, ended, record).await,
+                        false => None,
                     };
                     // What was kept may be lost while it waited.
-                    match next.and_then(|next| Some((next, spare?.request()?))) {
+                    match next.and_then(|next| Some((next, repeat.body()?))) {
                         Some((next, again)) => {
-                            (endpoint, *request) = (next, again);
+                            (endpoint, body) = (next, again);
                             self.count += 1;
                             continue;
                         }
                         None => return Ok(Answer { response, took }),
                     }
                 }
-                Outcome::NotConnected(why) => (Failed::not_connected(why), Some(std::mem::take(request))),
+                Outcome::NotConnected(why) => (Failed::not_connected(why), Some(std::mem::take(&mut body))),
                 Outcome::NotDelivered => {
                     let failed = Failed::not_connected("its application does not answer".into());
-                    (failed, spare.and_then(Spare::request))
+                    (failed, repeat.body())
                 }
-                Outcome::Refused(why) => (Failed::refused(why), spare.and_then(Spare::request)),
-                Outcome::Broken(why) => (Failed::broken(why), self.again(Ended::Reset, spare)),
-                Outcome::Malformed(why) => (Failed::malformed(why), self.again(Ended::Reset, spare)),
-                Outcome::TimedOut => (Failed::too_late(), self.again(Ended::TimedOut, spare)),
+                Outcome::Refused(why) => (Failed::refused(why), repeat.body()),
+                Outcome::Broken(why) => (Failed::broken(why), self.again(Ended::Reset, &repeat)),
+                Outcome::Malformed(why) => (Failed::malformed(why), self.again(Ended::Reset, &repeat)),
+                Outcome::TimedOut => (Failed::too_late(), self.again(Ended::TimedOut, &repeat)),
                 Outcome::BrokenRequest(why) => return Err(Failed::by_client(why)),
                 Outcome::Overflow(why) => return Err(Failed::overflow(why)),
             };
@@ -153,7 +152,7 @@ impl<'a> Tries<'a> {
             let Some((next, again)) = next else {
                 return Err(failed.at(self.to, endpoint.address, self.count));
             };
-            (endpoint, *request) = (next, again);
+            (endpoint, body) = (next, again);
             self.count += 1;
         }
     }
@@ -166,22 +165,21 @@ impl<'a> Tries<'a> {
         Failed::too_late()
     }
 
-    /// The request once more, if the policy wants it although an application may have seen it.
-    fn again(&self, ended: Ended<'_>, spare: Option<Spare>) -> Option<Request<Body>> {
-        spare
-            .filter(|_| self.limits.retries.wants(ended))
-            .and_then(Spare::request)
+    /// The body once more, if the policy wants that although an application may have seen the request.
+    fn again(&self, ended: Ended<'_>, repeat: &Repeat<'_>) -> Option<Body> {
+        self.limits.retries.wants(ended).then(|| repeat.body()).flatten()
     }
 
     async fn one(
         &self,
         endpoint: &Arc<Endpoint>,
-        request: &mut Request<Body>,
-        spare: Option<&Spare>,
+        request: &Request,
+        body: &mut Body,
+        repeat: &Repeat<'_>,
     ) -> Outcome {
         let mut passed = self.limits.retries.per_try.map(|limit| self.limits.passed(limit));
         let sent = {
-            let sending = pin!(pool::send(endpoint, request, self.stale > 0));
+            let sending = pin!(pool::send(endpoint, request, body, self.stale > 0, self.interims));
             within(&mut passed, sending).await
         };
         let Some(sent) = sent else {
@@ -190,8 +188,8 @@ impl<'a> Tries<'a> {
         };
         let may_be_stale = self.stale < ATTEMPTS;
         match self.to {
-            To::Cluster(..) => Outcome::at_another_pod(sent, request, spare, may_be_stale),
-            To::Application(_) => Outcome::of(sent, request, spare, may_be_stale),
+            To::Cluster(..) => Outcome::at_another_pod(sent, request, repeat, may_be_stale),
+            To::Application(_) => Outcome::of(sent, request, repeat, may_be_stale),
         }
     }
 
@@ -260,16 +258,15 @@ impl<'a> Tries<'a> {
     }
 
     /// Says to other pods which try this is, and how long it may take.
-    fn tell(&self, request: &mut Request<Body>) {
+    fn tell(&self, request: &mut Request) {
         if !matches!(self.to, To::Cluster(..)) {
             return;
         }
-        let headers = request.headers_mut();
-        let count = match self.count {
-            1 => HeaderValue::from_static("1"),
-            count => count.into(),
-        };
-        headers.insert(ATTEMPT_COUNT, count);
+        let headers = &mut request.headers;
+        match self.count {
+            1 => headers.set(&ATTEMPT_COUNT, "1"),
+            count => headers.set(&ATTEMPT_COUNT, count.to_string()),
+        }
         let left = self.limits.timeout.map(|limit| match self.count {
             1 => limit,
             _ => limit.saturating_sub(self.begun.elapsed()),
@@ -279,8 +276,7 @@ impl<'a> Tries<'a> {
             (left, per_try) => left.or(per_try),
         };
         if let Some(expected) = expected {
-            let milliseconds = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
-            headers.insert(EXPECTED_TIMEOUT, HeaderValue::from(milliseconds));
+            headers.set(&EXPECTED_TIMEOUT, expected.as_millis().to_string());
         }
     }
 }

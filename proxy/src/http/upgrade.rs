@@ -2,14 +2,16 @@
 //! (CONNECT, section 9.3.6): once the application has agreed, bytes are carried and no longer read.
 
 use http::header::UPGRADE;
-use http::request::Parts;
-use http::{Method, Response, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use super::headers;
-use crate::body::Body;
+use crate::body::Tunnel;
+use crate::detect::Prefixed;
 use crate::drain::Drain;
+use crate::http1;
+use crate::message::Request;
 use crate::tcp;
 
 /// What a client asks its connection to become.
@@ -21,18 +23,18 @@ pub(super) enum Wanted {
 
 /// What the client asks for. A switch to HTTP/2 is not carried, nor a choice that has it (clients go on with HTTP/1.1, as
 /// the RFC has them do): the bytes after it would be requests that no rule has seen.
-pub(super) fn wanted(request: &Parts) -> Option<Wanted> {
+pub(super) fn wanted(request: &Request) -> Option<Wanted> {
     if request.method == Method::CONNECT {
         return Some(Wanted::Tunnel);
     }
-    let mut protocols = request
-        .headers
-        .get_all(UPGRADE)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+    if request.version != Version::HTTP_11 {
+        return None;
+    }
+    let values = request.headers.all(&UPGRADE);
+    let mut protocols = values
+        .flat_map(|value| value.split(|byte| *byte == b','))
         .peekable();
-    let asked = request.version == Version::HTTP_11
-        && protocols.peek().is_some()
+    let asked = protocols.peek().is_some()
         && !protocols.any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"h2c"))
         && headers::options(&request.headers).any(|option| option.eq_ignore_ascii_case("upgrade"));
     asked.then_some(Wanted::Protocol)
@@ -48,9 +50,22 @@ impl Wanted {
     }
 }
 
-/// Carries bytes between the two once both have switched; the drain waits for it as for any connection.
-pub(super) fn join(client: OnUpgrade, response: &mut Response<Body>, drain: &Drain) {
-    let upstream = hyper::upgrade::on(response);
+/// Carries bytes between the two of HTTP/1.
+pub(super) async fn carry(client: http1::Client, upstream: Tunnel) {
+    let Tunnel::Http1(mut lease) = upstream else {
+        return;
+    };
+    let Some(wire) = lease.wire() else {
+        return;
+    };
+    let upstream = Prefixed::new(std::mem::take(&mut wire.rest), &mut wire.stream);
+    if let Err(error) = tcp::copy(client.into_stream(), upstream).await {
+        tracing::debug!(%error, "upgraded connection ended");
+    }
+}
+
+/// Carries bytes between two streams of HTTP/2 once both have switched; the drain waits for it as for any connection.
+pub(super) fn join(client: OnUpgrade, upstream: OnUpgrade, drain: &Drain) {
     drain.spawn(async move {
         let joined = match tokio::try_join!(client, upstream) {
             Ok((client, upstream)) => tcp::copy(TokioIo::new(client), TokioIo::new(upstream))

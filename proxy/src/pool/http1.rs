@@ -2,19 +2,20 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::{Method, StatusCode};
 use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 
-use super::NoConnection;
-use super::early::Early;
 use super::gate::{Gate, Slot};
+use super::relay::relay;
 use super::settings::Settings;
-use super::stream::{dial, within};
+use super::stream::{Stream, dial};
 use super::tls::Inside;
+use super::{Broken, Hold, Lease, NoConnection, SendError};
 use crate::balance::{Endpoint, Limit};
 use crate::body::Body;
+use crate::http1::{self, Exchanged, Interims, Wire, exchange};
+use crate::message::{Request, Response};
 
 /// Those that wait for a request; the one that was used last is used next.
 #[derive(Debug, Default)]
@@ -26,8 +27,10 @@ type Idle = Vec<Box<Connection>>;
 /// One connection, in use or idle.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) sender: http1::SendRequest<Body>,
-    /// Whose thread carries its bytes.
+    pub(super) wire: Wire<Stream>,
+    /// Whether it can be used for another request.
+    usable: bool,
+    /// Whose thread hears of its bytes.
     home: runtime::Id,
     made: Instant,
     /// Since when it is idle.
@@ -88,18 +91,21 @@ impl Connections {
             let at = all
                 .iter()
                 .rposition(|idle| home.is_none_or(|home| idle.home == home))?;
-            let idle = all.remove(at);
+            let mut idle = all.remove(at);
             drop(all);
-            let usable = idle.since.elapsed() < settings.http1_idle && idle.sender.is_ready();
+            let usable = idle.since.elapsed() < settings.http1_idle && idle.wire.is_quiet();
             if usable && !fresh && !settings.is_spent(|| idle.made.elapsed(), idle.requests) {
                 return Some(idle);
             }
         }
     }
 
-    /// Keeps it for the next request, unless it had its share.
+    /// Keeps it for the next request, unless it had its share or something came behind its last response.
     pub(super) fn keep(&self, mut connection: Box<Connection>, settings: &Settings, gate: &Gate) {
         connection.requests += 1;
+        if !connection.usable || !connection.wire.rest.is_empty() {
+            return;
+        }
         if settings.is_spent(|| connection.made.elapsed(), connection.requests) {
             return;
         }
@@ -110,9 +116,9 @@ impl Connections {
 
     /// Closes what has been idle for too long.
     pub(super) fn sweep(&self, settings: &Settings) {
-        self.lock().retain(|idle| {
+        self.lock().retain_mut(|idle| {
             idle.since.elapsed() < settings.http1_idle
-                && !idle.sender.is_closed()
+                && idle.wire.is_quiet()
                 && !settings.is_spent(|| idle.made.elapsed(), idle.requests)
         });
     }
@@ -128,27 +134,78 @@ impl Connections {
 }
 
 async fn connect(endpoint: &Endpoint, slot: Slot) -> Result<Box<Connection>, NoConnection> {
-    let (address, settings) = (endpoint.address, &endpoint.shared.connect);
-    let stream = dial(address, settings, Inside::Http1).await?;
-    let handshake = async {
-        let made = http1::Builder::new()
-            .preserve_header_case(true)
-            .handshake(TokioIo::new(Early::new(stream)));
-        made.await.map_err(std::io::Error::other)
-    };
-    let (sender, connection) = within(address, settings.connect_timeout, handshake).await?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%address, %error, "upstream connection ended");
-        }
-    });
+    let settings = &endpoint.shared.connect;
+    let stream = dial(endpoint.address, settings, Inside::Http1).await?;
     let now = Instant::now();
     Ok(Box::new(Connection {
-        sender,
+        wire: Wire::new(stream),
+        usable: true,
         made: now,
         since: now,
         home: Handle::current().id(),
         requests: 0,
         _slot: slot,
     }))
+}
+
+/// See [`super::send`].
+pub(super) async fn send(
+    endpoint: &Arc<Endpoint>,
+    request: &Request,
+    body: &mut Body,
+    fresh: bool,
+    interims: Option<&Interims>,
+) -> Result<Response, SendError> {
+    let on = endpoint.begin();
+    let pool = &endpoint.pool;
+    let (mut connection, reused) = pool.http1.take(endpoint, &pool.gate, fresh).await?;
+    let permit = match endpoint.shared.take(Limit::Requests) {
+        Ok(permit) => permit,
+        Err(overflow) => {
+            pool.http1.keep(connection, &endpoint.shared.connect, &pool.gate);
+            return Err(SendError::Overflow(overflow));
+        }
+    };
+    let exchanged = exchange(&mut connection.wire, request, std::mem::take(body), interims).await;
+    let Exchanged {
+        mut response,
+        mut remaining,
+        upload,
+        keep,
+    } = exchanged.map_err(|error| broken(&error, reused))?;
+    connection.usable = keep;
+    let at_once = remaining.at_once(&mut connection.wire.rest);
+    let lease = Lease {
+        hold: Hold::Http1(connection),
+        on,
+        _permit: permit,
+    };
+    response.body = match (upload, at_once) {
+        _ if is_tunnel(request, &response) => Body::tunnel(lease),
+        (Some(upload), at_once) => relay(lease, upload, remaining, at_once),
+        (None, Some(whole)) => {
+            lease.finish();
+            Body::text(whole)
+        }
+        (None, None) => Body::server(remaining, lease),
+    };
+    Ok(response)
+}
+
+/// Whether what follows is no HTTP (RFC 9110, sections 9.3.6 and 15.2.2).
+fn is_tunnel(request: &Request, response: &Response) -> bool {
+    response.status == StatusCode::SWITCHING_PROTOCOLS
+        || request.method == Method::CONNECT && response.status.is_success()
+}
+
+fn broken(error: &http1::Broken, reused: bool) -> SendError {
+    let (how, why) = match error {
+        http1::Broken::Closed(_) => (
+            Broken::Closed,
+            format!("connection broke before the response: {error}"),
+        ),
+        http1::Broken::Malformed(_) => (Broken::Malformed, format!("the response cannot be read: {error}")),
+        http1::Broken::Body(_) => (Broken::Request, error.to_string()),
+    };
+    SendError::Broken { how, why, reused }
 }

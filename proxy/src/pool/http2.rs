@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared as Once};
+use http::{Method, uri};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::runtime::{self, Handle};
@@ -15,9 +16,13 @@ use super::gate::{Gate, Slot};
 use super::settings::Settings;
 use super::stream::dial;
 use super::tls::Inside;
-use super::{CONNECTION_WINDOW, MAX_HEADERS, NoConnection, STREAM_WINDOW};
+use super::{CONNECTION_WINDOW, Hold, Lease, NoConnection, STREAM_WINDOW, SendError};
 use crate::balance::{Endpoint, Limit, Shared};
 use crate::body::Body;
+use crate::http1::MAX_HEAD;
+use crate::message::{Request, Response};
+
+mod broken;
 
 type Sender = http2::SendRequest<Body>;
 /// Being made once for all who wait for it, or made.
@@ -169,13 +174,71 @@ impl Drop for Stream {
     }
 }
 
+/// See [`super::send`].
+pub(super) async fn send(
+    endpoint: &Arc<Endpoint>,
+    request: &Request,
+    body: &mut Body,
+) -> Result<Response, SendError> {
+    let on = endpoint.begin();
+    let pool = &endpoint.pool;
+    let (mut sender, stream, reused) = pool.http2.share(endpoint, &pool.gate).await?;
+    let permit = endpoint
+        .shared
+        .take(Limit::Requests)
+        .map_err(SendError::Overflow)?;
+    let tunnel = request.method == Method::CONNECT;
+    let mut request = request.to_http(std::mem::take(body));
+    if endpoint.shared.connect.is_encrypted() {
+        encrypted(&mut request);
+    }
+    let sent = sender.try_send_request(request).await;
+    let lease = Lease {
+        hold: Hold::Http2(stream),
+        on,
+        _permit: permit,
+    };
+    match sent {
+        Ok(mut response) if tunnel && response.status().is_success() => {
+            let stream = hyper::upgrade::on(&mut response);
+            Ok(response.map(|_| Body::http2_tunnel(stream)).into())
+        }
+        Ok(response) => Ok(response.map(|incoming| Body::http2(incoming, lease)).into()),
+        Err(mut error) => match error.take_message() {
+            Some(unsent) => {
+                *body = unsent.into_body();
+                Err(SendError::Unsent(error.into_error().to_string()))
+            }
+            None => {
+                let error = error.into_error();
+                Err(SendError::Broken {
+                    how: broken::how(&error),
+                    why: broken::why(&error),
+                    reused,
+                })
+            }
+        },
+    }
+}
+
+/// The pseudo-header `:scheme` is that of the connection that the request is sent on.
+fn encrypted(request: &mut http::Request<Body>) {
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    if parts.scheme.is_some() {
+        parts.scheme = Some(uri::Scheme::HTTPS);
+    }
+    if let Ok(uri) = parts.try_into() {
+        *request.uri_mut() = uri;
+    }
+}
+
 async fn handshake(address: SocketAddr, shared: &Shared) -> io::Result<Sender> {
     let stream = dial(address, &shared.connect, Inside::Http2).await?;
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(MAX_HEADERS)
+        .max_header_list_size(MAX_HEAD as u32)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(io::Error::other)?;

@@ -1,23 +1,22 @@
 //! What a response says of the endpoint that gave it, for outlier detection. Belongs to `pool`.
 
-use http::{HeaderName, Response, StatusCode};
+use http::{HeaderName, StatusCode};
 
 use crate::balance::Outcome;
 use crate::http::NOT_DELIVERED;
+use crate::message::Response;
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// The status; for gRPC the one that stands for the code, where that comes with the head. An application that does not
 /// listen is told by the proxy in front of it, and is as if no connection could be made.
-pub(super) fn of<B>(response: &Response<B>) -> Outcome {
-    let headers = response.headers();
-    if headers.contains_key(&NOT_DELIVERED) {
+pub(super) fn of(response: &Response) -> Outcome {
+    let headers = &response.headers;
+    if headers.contains(NOT_DELIVERED) {
         return Outcome::ConnectFailed;
     }
-    let code = headers
-        .get(GRPC_STATUS)
-        .and_then(|code| code.to_str().ok()?.parse().ok());
-    Outcome::Answered(code.and_then(grpc).unwrap_or(response.status()))
+    let code = headers.text(GRPC_STATUS).and_then(|code| code.parse().ok());
+    Outcome::Answered(code.and_then(grpc).unwrap_or(response.status))
 }
 
 /// The HTTP status of a gRPC code, as google.rpc.Code documents it.
@@ -43,6 +42,7 @@ fn grpc(code: u8) -> Option<StatusCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::body::Body;
 
     #[test]
     fn outcomes() {
@@ -56,14 +56,14 @@ mod tests {
             (200, Some(("grpc-status", "x")), Some(200)),
             (503, Some(("x-outrigger-not-delivered", "connect")), None),
         ] {
-            let mut response = Response::builder().status(status);
+            let mut response = Response::of(StatusCode::from_u16(status).unwrap(), Body::default());
             if let Some((name, value)) = header {
-                response = response.header(name, value);
+                response.headers.add(&HeaderName::from_static(name), value);
             }
             let expected = expected.map_or(Outcome::ConnectFailed, |status| {
                 Outcome::Answered(StatusCode::from_u16(status).unwrap())
             });
-            assert_eq!(of(&response.body(()).unwrap()), expected, "{status} {header:?}");
+            assert_eq!(of(&response), expected, "{status} {header:?}");
         }
     }
 }

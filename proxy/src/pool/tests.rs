@@ -54,12 +54,10 @@ fn ask(on: &tokio::runtime::Handle, cluster: &Arc<Cluster>) {
     let cluster = cluster.clone();
     on.spawn(async move {
         let endpoint = cluster.pick(Ask::default()).await.unwrap();
-        let mut request = Request::get("/")
-            .header("host", "a")
-            .body(Body::default())
-            .unwrap();
-        let response = send(&endpoint, &mut request, false).await.unwrap();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let request = http::Request::get("/").header("host", "a");
+        let request = request.body(()).unwrap().into_parts().0.into();
+        let response = send(&endpoint, &request, &mut Body::default(), false, None).await;
+        let body = response.unwrap().body.collect().await.unwrap().to_bytes();
         // Until the connection is kept.
         endpoint.pool.gate.freed.notified().await;
         done.send(body).unwrap();

@@ -53,9 +53,9 @@ impl Condition {
             Self::Scheme(_) => quoted("the scheme", asked.scheme.as_bytes()),
             Self::Authority(_) => quoted("the authority", asked.authority),
             Self::Header(name, _) | Self::WithoutHeader(name, _) => {
-                let values = asked.request.headers.get_all(name).iter();
+                let values = asked.request.headers.all(name);
                 let values: Vec<_> = values
-                    .map(|value| format!("{:?}", String::from_utf8_lossy(value.as_bytes())))
+                    .map(|value| format!("{:?}", String::from_utf8_lossy(value)))
                     .collect();
                 match values.is_empty() {
                     true => "the request has none".to_owned(),
@@ -77,17 +77,12 @@ impl Condition {
 fn has(asked: &Asked<'_>, name: &HeaderName, text: Option<&Text>) -> bool {
     let headers = &asked.request.headers;
     let Some(text) = text else {
-        return headers.contains_key(name);
+        return headers.contains(name);
     };
     // Most conditions on headers are on what most requests do not have, and `get` is the cheaper way to see that.
-    headers.get(name).is_some_and(|first| {
-        text.holds(first.as_bytes())
-            || headers
-                .get_all(name)
-                .iter()
-                .skip(1)
-                .any(|value| text.holds(value.as_bytes()))
-    })
+    headers
+        .get(name)
+        .is_some_and(|first| text.holds(first) || headers.all(name).skip(1).any(|value| text.holds(value)))
 }
 
 impl fmt::Display for Condition {

@@ -5,12 +5,12 @@ use http::Method;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
-    ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, HeaderValue, ORIGIN,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderName, HeaderValue, ORIGIN,
 };
-use http::request::Parts;
 
 use super::Invalid;
 use super::text::Text;
+use crate::message::{Fields, Request};
 use crate::protocol::mesh;
 
 /// Who may ask, and for what.
@@ -30,9 +30,9 @@ pub(crate) enum Crossing {
     /// Not from an origin that the policy allows: it goes on, and its response is left alone.
     None,
     /// Its response tells the browser that the page at this origin may read it.
-    Allowed(HeaderValue),
+    Allowed(Vec<u8>),
     /// The browser's question whether it may ask, from an allowed origin: answered at once.
-    Preflight(HeaderValue),
+    Preflight(Vec<u8>),
     /// The same from another one, where the rule says that these do not go on: answered without permission.
     UnmatchedPreflight,
 }
@@ -63,31 +63,31 @@ impl Cors {
     }
 
     /// What a request is to this policy.
-    pub(crate) fn crossing(&self, request: &Parts) -> Crossing {
+    pub(crate) fn crossing(&self, request: &Request) -> Crossing {
         let Some(origin) = request.headers.get(ORIGIN).filter(|origin| !origin.is_empty()) else {
             return Crossing::None;
         };
         let asks = request.headers.get(ACCESS_CONTROL_REQUEST_METHOD);
         let preflight = request.method == Method::OPTIONS && asks.is_some_and(|method| !method.is_empty());
-        let allowed = self.origins.iter().any(|text| text.holds(origin.as_bytes()));
+        let allowed = self.origins.iter().any(|text| text.holds(origin));
         match (allowed, preflight) {
-            (true, true) => Crossing::Preflight(origin.clone()),
-            (true, false) => Crossing::Allowed(origin.clone()),
+            (true, true) => Crossing::Preflight(origin.to_vec()),
+            (true, false) => Crossing::Allowed(origin.to_vec()),
             (false, true) if !self.forward_unmatched_preflights => Crossing::UnmatchedPreflight,
             (false, _) => Crossing::None,
         }
     }
 
     /// Writes the permission, in the place of what the application may have said.
-    pub(crate) fn permit(&self, crossing: &Crossing, headers: &mut HeaderMap) {
+    pub(crate) fn permit(&self, crossing: &Crossing, headers: &mut Fields) {
         let (origin, preflight) = match crossing {
             Crossing::Allowed(origin) => (origin, [].as_slice()),
             Crossing::Preflight(origin) => (origin, self.preflight.as_slice()),
             Crossing::None | Crossing::UnmatchedPreflight => return,
         };
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.set(&ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         for (name, value) in self.response.iter().chain(preflight) {
-            headers.insert(name, value.clone());
+            headers.set(name, value);
         }
     }
 }
@@ -119,12 +119,12 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        cors.crossing(&request.body(()).unwrap().into_parts().0)
+        cors.crossing(&request.body(()).unwrap().into_parts().0.into())
     }
 
     #[test]
     fn crossings() {
-        let origin = |origin: &'static str| HeaderValue::from_static(origin);
+        let origin = |origin: &str| origin.as_bytes().to_vec();
         let asks = ("access-control-request-method", "PUT");
         let (a, b, c) = ("https://a.com", "https://x.b.com", "https://c.com");
         for (forward, method, headers, expected) in [
@@ -161,18 +161,19 @@ mod tests {
     fn permissions() {
         let cors = cors(true);
         let written = |crossing: Crossing| {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            let mut headers = Fields::from_iter([(&ACCESS_CONTROL_ALLOW_ORIGIN, "*")]);
             cors.permit(&crossing, &mut headers);
-            let line = |(name, value): (&HeaderName, &HeaderValue)| {
-                let name = name.as_str().trim_start_matches("access-control-");
-                format!("{name}: {}", value.to_str().unwrap())
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            let line = |(name, value): (&[u8], &[u8])| {
+                let name = text(name);
+                let name = name.trim_start_matches("access-control-");
+                format!("{name}: {}", text(value))
             };
             let mut lines: Vec<String> = headers.iter().map(line).collect();
             lines.sort();
             lines
         };
-        let origin = HeaderValue::from_static("https://a.com");
+        let origin = b"https://a.com".to_vec();
         let allowed = [
             "allow-credentials: true",
             "allow-origin: https://a.com",

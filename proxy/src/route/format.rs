@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
+use http::{HeaderName, HeaderValue, StatusCode, Version};
+
+use crate::message::Fields;
 
 /// What variables stand for; see [`Value`].
 #[derive(Debug, Clone, Copy)]
@@ -99,7 +101,7 @@ impl Value {
     }
 
     /// The value for a message, or `None` if there is nothing to say.
-    pub(super) fn of(&self, headers: &HeaderMap, facts: &Facts<'_>) -> Option<HeaderValue> {
+    pub(super) fn of(&self, headers: &Fields, facts: &Facts<'_>) -> Option<HeaderValue> {
         let pieces = match self {
             Self::Plain(value) => return Some(value.clone()),
             Self::Formatted(pieces) => pieces,
@@ -149,7 +151,7 @@ impl Piece {
         })
     }
 
-    fn write(&self, headers: &HeaderMap, facts: &Facts<'_>, to: &mut Vec<u8>) {
+    fn write(&self, headers: &Fields, facts: &Facts<'_>, to: &mut Vec<u8>) {
         let text = match self {
             Self::Text(text) => text.clone(),
             Self::Peer => facts.peer.to_string(),
@@ -167,10 +169,7 @@ impl Piece {
             Self::Path => facts.path.to_owned(),
             Self::Authority => return to.extend_from_slice(facts.authority),
             Self::Header(name, length) => {
-                let value = headers
-                    .get(name)
-                    .map(|value| value.as_bytes())
-                    .unwrap_or_default();
+                let value = headers.get(name).unwrap_or_default();
                 return to.extend(value.iter().take(length.unwrap_or(usize::MAX)));
             }
         };
@@ -193,8 +192,7 @@ mod tests {
             authority: b"a:80",
             status: Some(StatusCode::NOT_FOUND),
         };
-        let mut headers = HeaderMap::new();
-        headers.insert("x-a", HeaderValue::from_static("abc"));
+        let headers = Fields::from_iter([(&HeaderName::from_static("x-a"), "abc")]);
         for (text, expected) in [
             ("plain", Some("plain")),
             ("", Some("")),

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::fmt;
 
 use http::header::HOST;
-use http::request::Parts;
 use http::uri::Scheme;
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, Uri};
 
 use super::condition::Condition;
 use super::path::canonical;
 use super::text::Text;
+use crate::message::Request;
 use crate::protocol::mesh;
 
 /// All that is set must hold.
@@ -38,7 +38,7 @@ pub enum InvalidMatch {
 
 /// A request as matches see it; made once for all of a service's.
 pub(super) struct Asked<'a> {
-    pub(super) request: &'a Parts,
+    pub(super) request: &'a Request,
     /// In its canonical form, without the query.
     pub(super) path: Cow<'a, str>,
     pub(super) authority: &'a [u8],
@@ -46,7 +46,7 @@ pub(super) struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    pub(super) fn new(request: &'a Parts) -> Self {
+    pub(super) fn new(request: &'a Request) -> Self {
         Self {
             path: canonical(request.uri.path()),
             authority: authority(request),
@@ -57,22 +57,22 @@ impl<'a> Asked<'a> {
 }
 
 /// The authority as the client wrote it: that of the target before that of the Host header (RFC 9112, section 3.2.2).
-pub(crate) fn authority(request: &Parts) -> &[u8] {
+pub(crate) fn authority(request: &Request) -> &[u8] {
     authority_of(&request.uri, request.headers.get(HOST))
 }
 
 /// The same of a target and a Host header.
-pub(crate) fn authority_of<'a>(target: &'a Uri, host: Option<&'a HeaderValue>) -> &'a [u8] {
+pub(crate) fn authority_of<'a>(target: &'a Uri, host: Option<&'a [u8]>) -> &'a [u8] {
     match target.authority() {
         Some(authority) => authority.as_str().as_bytes(),
-        None => host.map(HeaderValue::as_bytes).unwrap_or_default(),
+        None => host.unwrap_or_default(),
     }
 }
 
 /// The scheme that the client wrote, or that of a connection without TLS. Of HTTP/1's absolute form it is what `admission` has
 /// kept beside the target.
-pub(super) fn scheme(request: &Parts) -> &str {
-    let kept = || request.extensions.get::<Scheme>().map(Scheme::as_str);
+pub(super) fn scheme(request: &Request) -> &str {
+    let kept = || request.scheme.as_ref().map(Scheme::as_str);
     request.uri.scheme_str().or_else(kept).unwrap_or("http")
 }
 
@@ -176,7 +176,7 @@ mod tests {
     }
 
     /// A method, a target and headers, as in "GET /a x: 1, y: 2".
-    fn request(request: &str) -> Parts {
+    fn request(request: &str) -> Request {
         let mut words = request.splitn(3, ' ');
         let (method, target) = (words.next().unwrap(), words.next().unwrap());
         let mut builder = http::Request::builder().method(method).uri(target);
@@ -184,7 +184,7 @@ mod tests {
         for (name, value) in headers.filter_map(|header| header.split_once(": ")) {
             builder = builder.header(name, value);
         }
-        builder.body(()).unwrap().into_parts().0
+        builder.body(()).unwrap().into_parts().0.into()
     }
 
     fn holds(published: &mesh::HttpMatch, line: &str) -> bool {

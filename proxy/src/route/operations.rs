@@ -1,9 +1,10 @@
 //! What a route and its destination do to headers, made ready. Used by `http::forward` on the way out and back.
 
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HOST, HeaderName, HeaderValue};
 
 use super::Invalid;
 use super::format::{Facts, Value};
+use crate::message::Fields;
 use crate::protocol::mesh;
 
 /// Operations on the headers of requests and of responses.
@@ -32,6 +33,11 @@ impl Operations {
             request: HeaderOperations::new(published.request)?,
             response: HeaderOperations::new(published.response)?,
         })
+    }
+
+    /// Whether nothing is to be done.
+    pub(crate) fn are_empty(&self) -> bool {
+        self.request.is_empty() && self.response.is_empty()
     }
 }
 
@@ -64,7 +70,7 @@ impl HeaderOperations {
 
     /// Removes, then sets, then adds, as Envoy does.
     /// Values that refer to headers mean those from before. Gives the authority that a request gets, if it gets one.
-    pub(crate) fn apply(&self, headers: &mut HeaderMap, facts: &Facts<'_>) -> Option<HeaderValue> {
+    pub(crate) fn apply(&self, headers: &mut Fields, facts: &Facts<'_>) -> Option<HeaderValue> {
         let values = |all: &[(HeaderName, Value)]| -> Vec<Option<HeaderValue>> {
             all.iter().map(|(_, value)| value.of(headers, facts)).collect()
         };
@@ -74,10 +80,14 @@ impl HeaderOperations {
             headers.remove(name);
         }
         for ((name, _), value) in self.set.iter().zip(set) {
-            value.and_then(|value| headers.insert(name, value));
+            if let Some(value) = value {
+                headers.set(name, value);
+            }
         }
         for ((name, _), value) in self.add.iter().zip(add) {
-            value.map(|value| headers.append(name, value));
+            if let Some(value) = value {
+                headers.add(name, value);
+            }
         }
         authority
     }
@@ -102,9 +112,9 @@ mod tests {
             remove: vec!["X-Gone".into(), "x-absent".into()],
         }))
         .unwrap();
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::default();
         for (name, value) in [("x-set", "0"), ("x-add", "0"), ("x-gone", "0"), ("host", "a")] {
-            headers.insert(name, HeaderValue::from_static(value));
+            headers.add(&HeaderName::from_static(name), value);
         }
         let facts = Facts {
             peer: "10.0.0.1:4000".parse().unwrap(),
@@ -116,9 +126,10 @@ mod tests {
             status: None,
         };
         let authority = operations.apply(&mut headers, &facts);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let mut left: Vec<String> = headers
             .iter()
-            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .map(|(name, value)| format!("{}: {}", text(name), text(value)))
             .collect();
         left.sort();
         assert_eq!(

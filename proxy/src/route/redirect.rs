@@ -1,11 +1,11 @@
 //! Where a route sends the client instead of its request. Used by `http::forward`.
 
 use http::StatusCode;
-use http::request::Parts;
 
 use super::matcher::{authority, scheme};
 use super::rewrite::covered;
 use super::{Invalid, Match};
+use crate::message::Request;
 use crate::protocol::mesh::{self, DerivePort};
 
 /// What is different in the new location; the rest is the request's.
@@ -43,7 +43,7 @@ impl Redirect {
     }
 
     /// The new location, in absolute form as Envoy gives it. A query stays, unless the rule has its own.
-    pub(crate) fn location(&self, request: &Parts, by: Option<&Match>) -> String {
+    pub(crate) fn location(&self, request: &Request, by: Option<&Match>) -> String {
         let asked = scheme(request);
         let scheme = match self.scheme.as_str() {
             "" => asked,
@@ -135,7 +135,7 @@ mod tests {
                 ..Default::default()
             });
             let redirect = Redirect::new(published.clone(), 5000).unwrap();
-            let location = redirect.location(&parts, by.as_ref().ok());
+            let location = redirect.location(&parts.into(), by.as_ref().ok());
             assert_eq!(location, expected, "{published:?} {host}");
         }
     }

@@ -4,9 +4,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderName, StatusCode};
 
 use super::Invalid;
+use crate::message::Fields;
 use crate::protocol::mesh;
 
 /// Before the first retry, at most; Istio's and Envoy's default.
@@ -56,7 +57,7 @@ enum Condition {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ended<'a> {
     /// With a response.
-    Answered(StatusCode, &'a HeaderMap),
+    Answered(StatusCode, &'a Fields),
     /// No connection was made.
     NotConnected,
     /// The server says that it has not begun with the request.
@@ -134,8 +135,8 @@ impl Retries {
         let on = |any: &[Condition]| self.on.iter().any(|condition| any.contains(condition));
         match ended {
             Ended::Answered(status, headers) => self.on.iter().any(|condition| match condition {
-                Condition::RateLimited => headers.contains_key(RATE_LIMITED),
-                other => other.meets(status, headers, self) && !headers.contains_key(RATE_LIMITED),
+                Condition::RateLimited => headers.contains(RATE_LIMITED),
+                other => other.meets(status, headers, self) && !headers.contains(RATE_LIMITED),
             }),
             // What a client would get without a retry is a 503 of ours: a gateway's error.
             Ended::NotConnected => on(&[ConnectFailure, Reset, ServerError, GatewayError]),
@@ -182,15 +183,15 @@ impl Condition {
     }
 
     /// gRPC's status counts where it is in the headers: a response without messages.
-    fn meets(self, status: StatusCode, headers: &HeaderMap, policy: &Retries) -> bool {
+    fn meets(self, status: StatusCode, headers: &Fields, policy: &Retries) -> bool {
         match self {
             Self::ServerError => status.is_server_error(),
             Self::GatewayError => matches!(status.as_u16(), 502..=504),
             Self::Retriable4xx => status == StatusCode::CONFLICT,
             Self::RetriableStatusCodes => policy.statuses.contains(&status),
-            Self::RetriableHeaders => policy.headers.iter().any(|name| headers.contains_key(name)),
+            Self::RetriableHeaders => policy.headers.iter().any(|name| headers.contains(name)),
             Self::Grpc(code) => {
-                let found = headers.get(GRPC_STATUS).and_then(|value| value.to_str().ok());
+                let found = headers.text(GRPC_STATUS);
                 found.and_then(|value| value.parse().ok()) == Some(code)
             }
             Self::Reset | Self::ConnectFailure | Self::RefusedStream | Self::RateLimited => false,
@@ -223,9 +224,9 @@ mod tests {
 
     #[test]
     fn words() {
-        let plain = HeaderMap::new();
-        let grpc = |status: &'static str| HeaderMap::from_iter([(GRPC_STATUS, status.parse().unwrap())]);
-        let limited = HeaderMap::from_iter([(RATE_LIMITED, "true".parse().unwrap())]);
+        let plain = Fields::default();
+        let grpc = |status: &str| Fields::from_iter([(&GRPC_STATUS, status)]);
+        let limited = Fields::from_iter([(&RATE_LIMITED, "true")]);
         let (unavailable, internal) = (grpc("14"), grpc("13"));
         let status = |status: u16| StatusCode::from_u16(status).unwrap();
         let answered = |code: u16| Ended::Answered(status(code), &plain);
@@ -272,8 +273,8 @@ mod tests {
 
     #[test]
     fn what_a_client_adds() {
-        let plain = HeaderMap::new();
-        let marked = HeaderMap::from_iter([("x-busy".parse().unwrap(), "1".parse().unwrap())]);
+        let plain = Fields::default();
+        let marked = Fields::from_iter([(&HeaderName::from_static("x-busy"), "1")]);
         let status = |status: u16| StatusCode::from_u16(status).unwrap();
         for (words, statuses, names, ended, expected) in [
             ("retriable-status-codes", "404, 418", "", (418, &plain), true),

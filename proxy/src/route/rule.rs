@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::request::Parts;
 
 use super::cors::Cors;
 use super::fault::{Fault, Share};
@@ -17,6 +16,7 @@ use super::retries::{Retries, milliseconds};
 use super::rewrite::Rewrite;
 use super::{Backend, Invalid, Match};
 use crate::balance::Cluster;
+use crate::message::Request;
 use crate::protocol::mesh;
 use crate::protocol::mesh::http_route::Instead as Published;
 
@@ -64,9 +64,14 @@ pub struct Mirror {
 }
 
 impl Route {
+    /// Whether requests, or copies of them, or responses are not sent on as they came.
+    pub(crate) fn changes(&self) -> bool {
+        self.rewrite.is_some() || !self.mirrors.is_empty() || !self.headers.are_empty()
+    }
+
     /// Why a request is not meant: of each match the first condition that does not hold, and what the request has instead,
     /// as in `uri prefix "/v2": the path is "/hello"`. Empty if it is meant.
-    pub fn unmet(&self, request: &Parts) -> Vec<String> {
+    pub fn unmet(&self, request: &Request) -> Vec<String> {
         let asked = Asked::new(request);
         let unmet: Option<Vec<_>> = self.matches.iter().map(|one| one.unmet(&asked)).collect();
         unmet.unwrap_or_default()

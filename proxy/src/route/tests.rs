@@ -44,7 +44,7 @@ fn uri(kind: Kind) -> mesh::HttpMatch {
 
 fn found(service: &Service, path: &str) -> Option<String> {
     let (parts, ()) = http::Request::get(path).body(()).unwrap().into_parts();
-    find(&service.http, &parts).map(|found| found.route.name.clone())
+    find(&service.http, &parts.into()).map(|found| found.route.name.clone())
 }
 
 #[test]

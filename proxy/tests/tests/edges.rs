@@ -178,6 +178,7 @@ async fn heads_have_limits() {
         (1, 1, 200, 200),
         (58, 58, 200, 200),
         (1, 62, 200, 503),
+        (1, 390, 200, 503),
         (1, 900, 502, 503),
     ] {
         let (path, value) = (format!("/{answered}"), "x".repeat(asked << 10));

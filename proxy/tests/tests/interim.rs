@@ -72,7 +72,7 @@ async fn it_comes_before_the_final_response() {
         .await;
         assert_eq!(
             read_until(&mut client, "\r\n\r\n").await,
-            "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nlink: </b>\r\n\r\n"
+            "HTTP/1.1 103 Hints\r\nLink: </a>\r\nLink: </b>\r\n\r\n"
         );
         says(&mut server, "HTTP/1.1 199 \r\n\r\n").await;
         assert_eq!(read_until(&mut client, "\r\n\r\n").await, "HTTP/1.1 199 \r\n\r\n");

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use anyhow::anyhow;
 use outrigger_proxy::balance::{Cluster, Endpoints};
+use outrigger_proxy::message;
 use outrigger_proxy::protocol::mesh::{self, Protocol};
 use outrigger_proxy::route::{self, TlsRoute};
 use serde::Serialize;
@@ -114,13 +115,10 @@ impl Explained {
         let (world, client) = (&source.world, &source.client);
         let mut published = published.clone();
         let mut address = address;
-        let parts = request.parts()?;
+        let head = request.head()?;
         let scheme = request.url.scheme;
         let mut ready = ready(&published)?;
-        let named = parts
-            .headers
-            .get(http::header::HOST)
-            .and_then(|host| host.to_str().ok());
+        let named = head.headers.text(http::header::HOST);
         if scheme == Scheme::Http
             && let Some(name) = named.and_then(|host| ready.hosts.find(host))
             && let Some(answer) = compile::resource(world, client, &name)
@@ -145,7 +143,7 @@ impl Explained {
         match (scheme, published.protocol()) {
             (Scheme::Http, Protocol::Http | Protocol::Unspecified) => {
                 self.passed_over(notes(true).passed_over);
-                self.http(source, &parts, &published, &ready);
+                self.http(source, &head, &published, &ready);
             }
             (Scheme::Tls | Scheme::Tcp, Protocol::Http) => {
                 self.outcome = format!("is not understood: port {} is declared as HTTP", published.port);
@@ -181,11 +179,11 @@ impl Explained {
     fn http(
         &mut self,
         source: &Source,
-        parts: &http::request::Parts,
+        head: &message::Request,
         published: &mesh::Service,
         ready: &route::Service,
     ) {
-        let found = route::find(&ready.http, parts);
+        let found = route::find(&ready.http, head);
         let index = found.and_then(|found| {
             ready
                 .http
@@ -193,7 +191,7 @@ impl Explained {
                 .position(|route| std::ptr::eq(route, found.route))
         });
         for earlier in ready.http.iter().take(index.unwrap_or(ready.http.len())) {
-            let unmet = earlier.unmet(parts).into_iter();
+            let unmet = earlier.unmet(head).into_iter();
             self.passed_over.extend(unmet.map(|why| Passed {
                 rule: earlier.name.clone(),
                 why,

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use anyhow::Context;
 use http::header::HOST;
-use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Uri};
+use outrigger_proxy::message;
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ pub(super) struct Request {
 
 impl Request {
     /// As the client's proxy reads it.
-    pub(super) fn parts(&self) -> anyhow::Result<Parts> {
+    pub(super) fn head(&self) -> anyhow::Result<message::Request> {
         let mut request = http::Request::builder().method(&self.method).uri(&self.url.path);
         let own_host = self.headers.iter().any(|Header(name, _)| name == HOST);
         if !own_host {
@@ -136,7 +136,7 @@ impl Request {
             request = request.header(name, value);
         }
         let request = request.body(()).with_context(|| self.url.text.clone())?;
-        Ok(request.into_parts().0)
+        Ok(request.into_parts().0.into())
     }
 }
 

@@ -1,0 +1,257 @@
+//! The head of a response for the request that it answers, and how its body is framed.
+
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
+use http::{Method, StatusCode, Version};
+use http_body::Body as _;
+
+use super::output::Framed;
+use super::{date, framing, head, write};
+use crate::body::Body;
+use crate::message::Response;
+
+/// What a response depends on of its request.
+#[derive(Debug)]
+pub(super) struct Last {
+    pub(super) method: Method,
+    pub(super) version: Version,
+    /// Whether another request may follow.
+    pub(super) keep: bool,
+}
+
+/// How to write a response.
+pub(super) struct Answer {
+    pub(super) head: Vec<u8>,
+    pub(super) framed: Framed,
+    /// Whether another request may follow.
+    pub(super) keep: bool,
+}
+
+/// `keep` is whether another request could follow. A body that the client is not to get is taken off.
+pub(super) fn answer(asked: &Last, keep: bool, response: &mut Response) -> Answer {
+    let framed = frame(asked, response);
+    let headers = &response.headers;
+    let keep = keep && framed != Framed::UntilClose && !head::says(headers, "close");
+    let mut text = Vec::with_capacity(512);
+    write::status_line(
+        &mut text,
+        asked.version,
+        response.status,
+        response.reason.as_deref(),
+    );
+    write::fields(&mut text, headers);
+    if !headers.contains(DATE) {
+        write::field(&mut text, b"date", &date::now());
+    }
+    let old = asked.version != Version::HTTP_11;
+    if !keep && !old && !response.body.is_tunnel() && !headers.contains(CONNECTION) {
+        write::field(&mut text, b"connection", b"close");
+    }
+    text.extend_from_slice(b"\r\n");
+    Answer {
+        head: text,
+        framed,
+        keep,
+    }
+}
+
+/// RFC 9112, section 6.
+fn frame(asked: &Last, response: &mut Response) -> Framed {
+    let Response {
+        status,
+        headers,
+        body,
+        ..
+    } = response;
+    let known = body.size_hint().exact();
+    if !framing::has_body(&asked.method, *status) {
+        // RFC 9110, section 8.6. To HEAD and in 304 it is that of what is not sent.
+        if *status == StatusCode::NO_CONTENT || body.is_tunnel() {
+            headers.remove(CONTENT_LENGTH);
+        } else if let Some(length @ 1..) = known
+            && !headers.contains(CONTENT_LENGTH)
+        {
+            headers.set(&CONTENT_LENGTH, length.to_string());
+        }
+        if !body.is_tunnel() {
+            *body = Body::default();
+        }
+        return Framed::Length(0);
+    }
+    match (framing::said(headers), known) {
+        (Some(said), _) => Framed::Length(said),
+        (None, Some(known)) => {
+            headers.set(&CONTENT_LENGTH, known.to_string());
+            Framed::Length(known)
+        }
+        (None, None) if asked.version == Version::HTTP_11 => {
+            headers.set(&TRANSFER_ENCODING, "chunked");
+            Framed::Chunked
+        }
+        (None, None) => Framed::UntilClose,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::mpsc;
+
+    fn streamed() -> Body {
+        Body::fed(mpsc::channel(1).1)
+    }
+
+    #[test]
+    fn answers() {
+        let (get, head, connect) = (Method::GET, Method::HEAD, Method::CONNECT);
+        let (new, old) = (Version::HTTP_11, Version::HTTP_10);
+        for (method, version, status, body, headers, expected, framed, keep) in [
+            (
+                &get,
+                new,
+                200,
+                Body::text("hi"),
+                &[][..],
+                "200 content-length: 2",
+                Framed::Length(2),
+                true,
+            ),
+            (
+                &get,
+                new,
+                200,
+                Body::default(),
+                &[],
+                "200 content-length: 0",
+                Framed::Length(0),
+                true,
+            ),
+            (
+                &get,
+                new,
+                200,
+                streamed(),
+                &[],
+                "200 transfer-encoding: chunked",
+                Framed::Chunked,
+                true,
+            ),
+            (
+                &get,
+                new,
+                200,
+                streamed(),
+                &[("content-length", "2")],
+                "200 content-length: 2",
+                Framed::Length(2),
+                true,
+            ),
+            (&get, old, 200, streamed(), &[], "200", Framed::UntilClose, false),
+            (
+                &head,
+                new,
+                200,
+                Body::text("hi"),
+                &[],
+                "200 content-length: 2",
+                Framed::Length(0),
+                true,
+            ),
+            (
+                &head,
+                new,
+                200,
+                Body::default(),
+                &[],
+                "200",
+                Framed::Length(0),
+                true,
+            ),
+            (
+                &head,
+                new,
+                200,
+                Body::default(),
+                &[("content-length", "9")],
+                "200 content-length: 9",
+                Framed::Length(0),
+                true,
+            ),
+            (
+                &get,
+                new,
+                204,
+                Body::default(),
+                &[("content-length", "0")],
+                "204",
+                Framed::Length(0),
+                true,
+            ),
+            (
+                &get,
+                new,
+                304,
+                Body::default(),
+                &[("content-length", "9")],
+                "304 content-length: 9",
+                Framed::Length(0),
+                true,
+            ),
+            (
+                &connect,
+                new,
+                405,
+                Body::text("no"),
+                &[],
+                "405 content-length: 2",
+                Framed::Length(2),
+                true,
+            ),
+            (
+                &get,
+                new,
+                200,
+                Body::default(),
+                &[("connection", "close")],
+                "200 connection: close, content-length: 0",
+                Framed::Length(0),
+                false,
+            ),
+        ] {
+            let mut response = Response::of(StatusCode::from_u16(status).unwrap(), body);
+            for (name, value) in headers {
+                response.headers.add(&name.parse().unwrap(), value);
+            }
+            let asked = Last {
+                method: method.clone(),
+                version,
+                keep: true,
+            };
+            let answer = answer(&asked, true, &mut response);
+            let text = String::from_utf8(answer.head).unwrap();
+            let lines: Vec<_> = text.trim_end().split("\r\n").collect();
+            let fields: Vec<_> = lines[1..]
+                .iter()
+                .filter(|line| !line.starts_with("date: "))
+                .copied()
+                .collect();
+            assert_eq!(fields.len() + 2, lines.len(), "{text}");
+            let found = format!("{} {}", &lines[0][9..12], fields.join(", "));
+            assert_eq!(
+                (found.trim(), answer.framed, answer.keep),
+                (expected, framed, keep)
+            );
+        }
+    }
+
+    #[test]
+    fn a_client_is_told_that_it_is_the_last() {
+        let asked = Last {
+            method: Method::GET,
+            version: Version::HTTP_11,
+            keep: true,
+        };
+        let mut response = Response::new(Body::default());
+        let text = String::from_utf8(answer(&asked, false, &mut response).head).unwrap();
+        assert!(text.ends_with("connection: close\r\n\r\n"), "{text}");
+    }
+}

@@ -1,0 +1,182 @@
+//! The reading side of a client's connection, which its task shares with whoever sends its request's body on.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Frame, SizeHint};
+use tokio::net::tcp::OwnedReadHalf;
+
+use super::interims::Interims;
+use super::remaining::Remaining;
+use super::{Error, scratch};
+
+/// What of a body that nobody wants is read at most for the sake of the next request, in bytes.
+const UNWANTED: usize = 64 << 10;
+
+/// What a connection's task and the body of its request have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    reading: Mutex<Reading>,
+    pub(super) interims: Arc<Interims>,
+}
+
+/// Where the reading of a client's connection is.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) half: OwnedReadHalf,
+    /// What has been read, and belongs to nothing yet.
+    pub(super) rest: BytesMut,
+    /// The request's.
+    pub(super) body: Remaining,
+    /// Whether the client waits to be asked for it.
+    pub(super) waits: bool,
+    /// Whether somebody reads it.
+    pub(super) read: bool,
+    /// It cannot be read to its end.
+    pub(super) broken: bool,
+    /// The connection's task, if it waits for the body's end.
+    waiter: Option<Waker>,
+}
+
+impl Shared {
+    pub(super) fn new(half: OwnedReadHalf, rest: BytesMut, interims: Arc<Interims>) -> Self {
+        Self {
+            reading: Mutex::new(Reading {
+                half,
+                rest,
+                body: Remaining::Over,
+                waits: false,
+                read: false,
+                broken: false,
+                waiter: None,
+            }),
+            interims,
+        }
+    }
+
+    pub(super) fn reading(&self) -> MutexGuard<'_, Reading> {
+        // Nothing panics while it is held.
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reading {
+    /// The end of the request, or that there is none: whether another request may be read.
+    pub(super) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        if self.read {
+            self.waiter = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        let mut unwanted = 0;
+        while !self.body.is_over() && !self.broken {
+            if unwanted > UNWANTED || self.waits {
+                return Poll::Ready(false);
+            }
+            match self.body.poll_frame(&mut self.half, &mut self.rest, context) {
+                Poll::Ready(Some(Ok(frame))) => unwanted += frame.data_ref().map_or(0, Bytes::len),
+                Poll::Ready(Some(Err(_))) => self.broken = true,
+                Poll::Ready(None) => {}
+                Poll::Pending => return Poll::Ready(false),
+            }
+        }
+        Poll::Ready(!self.broken)
+    }
+
+    /// Whether the client has closed its side. One request at most is read ahead.
+    pub(super) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if !self.body.is_over() || !self.rest.is_empty() {
+            return Poll::Pending;
+        }
+        let rest = &mut self.rest;
+        let read = scratch::poll_read(&mut self.half, context, |bytes| {
+            rest.extend_from_slice(bytes);
+            bytes.is_empty()
+        });
+        match ready!(read) {
+            Ok(false) => Poll::Pending,
+            Ok(true) | Err(_) => Poll::Ready(()),
+        }
+    }
+
+    /// Whether the client has nothing more to say to this request.
+    pub(super) fn is_at_an_end(&self) -> bool {
+        self.body.is_over() && self.rest.is_empty()
+    }
+
+    /// Reads until the client closes its side, for nothing.
+    pub(super) fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        while !ready!(scratch::poll_read(&mut self.half, context, <[u8]>::is_empty))? {}
+        Poll::Ready(Ok(()))
+    }
+
+    /// Nobody reads the body any more, or there is no more of it.
+    fn ended(&mut self) {
+        self.read = false;
+        if let Some(waiter) = self.waiter.take() {
+            waiter.wake();
+        }
+    }
+}
+
+/// The body of a client's request.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    shared: Arc<Shared>,
+    over: bool,
+    size: SizeHint,
+}
+
+impl Incoming {
+    /// What `shared` is about to read.
+    pub(super) fn new(shared: Arc<Shared>, reading: &mut Reading) -> Self {
+        reading.read = true;
+        Self {
+            shared,
+            over: false,
+            size: reading.body.size_hint(),
+        }
+    }
+
+    /// The next of it. The first time the client is asked for it, if it waits for that.
+    pub(crate) fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let reading = &mut *self.shared.reading();
+        if std::mem::take(&mut reading.waits) {
+            self.shared.interims.ask_to_continue();
+        }
+        let frame = ready!(
+            reading
+                .body
+                .poll_frame(&mut reading.half, &mut reading.rest, context)
+        );
+        reading.broken |= matches!(frame, Some(Err(_)));
+        self.over = reading.broken || reading.body.is_over();
+        self.size = reading.body.size_hint();
+        if self.over {
+            reading.ended();
+        }
+        Poll::Ready(frame)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        self.size
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.over {
+            self.shared.reading().ended();
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! A client's connection: its requests one after another, and what is written on it. Before it: `http`, which handles the
+//! requests; beside it: `incoming`, their bodies.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use futures::future::BoxFuture;
+use http::{Method, Version};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::time::timeout;
+
+use super::answer::{Answer, Last, answer};
+use super::head::{self, Asked};
+use super::incoming::{Incoming, Shared};
+use super::output::{Output, Sending};
+use super::remaining::Remaining;
+use super::{Error, Interims, scratch};
+use crate::body::{Body, Tunnel};
+use crate::message::{Request, Response};
+use crate::metrics::Metrics;
+
+/// How long a client that is still sending has to read the answer, before the connection is closed and what it has not read
+/// may be lost; as in nginx.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// A client's connection.
+pub(crate) struct Client {
+    shared: Arc<Shared>,
+    writer: OwnedWriteHalf,
+    /// Interim responses on their way.
+    interim: Output,
+    /// Ends when the connection is to be closed as soon as it is idle.
+    ending: BoxFuture<'static, ()>,
+    /// How much of an unfinished head has been looked at.
+    seen: usize,
+    /// Of the last request.
+    asked: Last,
+}
+
+/// What is to become of a connection after a response.
+pub(crate) enum After {
+    Next,
+    Close,
+    /// Its bytes are to be carried to this upstream, and back.
+    Tunnel(Tunnel),
+}
+
+impl Client {
+    /// `begun` is what has been read of the stream already, `ending` ends when an idle connection is to be closed.
+    pub(crate) fn new(
+        stream: TcpStream,
+        begun: BytesMut,
+        metrics: Arc<Metrics>,
+        ending: BoxFuture<'static, ()>,
+    ) -> Self {
+        let (half, writer) = stream.into_split();
+        Self {
+            shared: Arc::new(Shared::new(half, begun, Arc::new(Interims::new(metrics)))),
+            writer,
+            interim: Output::default(),
+            ending,
+            seen: 0,
+            asked: Last {
+                method: Method::GET,
+                version: Version::HTTP_11,
+                keep: false,
+            },
+        }
+    }
+
+    /// Where this client is told of interim responses.
+    pub(crate) fn interims(&self) -> Arc<Interims> {
+        self.shared.interims.clone()
+    }
+
+    /// Waits for a request; `None` if no more come.
+    ///
+    /// # Errors
+    /// What comes is no request that can be read, and there can be no other behind it.
+    pub(crate) async fn next(&mut self) -> Result<Option<(Request, Body)>, Error> {
+        match poll_fn(|context| self.poll_head(context)).await {
+            Ok(asked) => Ok(asked.map(|asked| self.begin(asked))),
+            Err(Error::Io(error)) => {
+                tracing::debug!(%error, "connection ended");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Asked>, Error>> {
+        let reading = &mut *self.shared.reading();
+        loop {
+            let rest = &mut reading.rest;
+            if rest.len() > self.seen
+                && (self.seen == 0 || head::may_be_whole(rest, self.seen))
+                && let Some((asked, length)) = head::request(rest)?
+            {
+                rest.advance(length);
+                self.seen = 0;
+                return Poll::Ready(Ok(Some(asked)));
+            }
+            self.seen = rest.len();
+            // Most requests come alone and whole, and need not be kept to be read.
+            let read = scratch::poll_read(&mut reading.half, context, |bytes| {
+                let mut whole = None;
+                if rest.is_empty() {
+                    whole = head::request(bytes)?;
+                    self.seen = bytes.len();
+                }
+                let used = whole.as_ref().map_or(0, |(_, length)| *length);
+                rest.extend_from_slice(&bytes[used..]);
+                Ok((bytes.is_empty(), whole))
+            });
+            match read {
+                Poll::Ready(read) => {
+                    let (end, whole) = read.map_err(Error::Io).flatten()?;
+                    if end {
+                        return Poll::Ready(Ok(None));
+                    }
+                    if let Some((asked, _)) = whole {
+                        self.seen = 0;
+                        return Poll::Ready(Ok(Some(asked)));
+                    }
+                }
+                Poll::Pending if rest.is_empty() => {
+                    ready!(self.ending.as_mut().poll(context));
+                    return Poll::Ready(Ok(None));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn begin(&mut self, asked: Asked) -> (Request, Body) {
+        let Asked {
+            request,
+            framing,
+            keep,
+            waits,
+        } = asked;
+        self.asked = Last {
+            method: request.method.clone(),
+            version: request.version,
+            keep,
+        };
+        let reading = &mut *self.shared.reading();
+        reading.body = Remaining::new(framing);
+        reading.waits = waits && !reading.body.is_over();
+        let at_once = match reading.waits {
+            true => None,
+            false => reading.body.at_once(&mut reading.rest),
+        };
+        let body = match at_once {
+            Some(bytes) => Body::text(bytes),
+            None if reading.body.is_over() => Body::default(),
+            None => Body::client(Incoming::new(self.shared.clone(), reading)),
+        };
+        (request, body)
+    }
+
+    /// What comes of handling a request, or `None` if the client has gone before. Interim responses are written meanwhile.
+    pub(crate) async fn while_there<T>(
+        &mut self,
+        mut handling: Pin<&mut impl Future<Output = T>>,
+    ) -> Option<T> {
+        poll_fn(|context| {
+            if let Poll::Ready(handled) = handling.as_mut().poll(context) {
+                return Poll::Ready(Some(handled));
+            }
+            if let Poll::Ready(Err(_)) = self.poll_interims(context) {
+                return Poll::Ready(None);
+            }
+            let gone = self.shared.reading().poll_gone(context);
+            gone.map(|()| None)
+        })
+        .await
+    }
+
+    fn poll_interims(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if !self.interim.is_empty() {
+                ready!(self.interim.poll_write(&mut self.writer, context))?;
+            }
+            match self.shared.interims.take() {
+                Some(heads) => self.interim = Output::new(heads),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// Writes the response to the last request, to its end, and says what is to become of the connection.
+    pub(crate) async fn respond(&mut self, mut response: Response) -> After {
+        // Whether all of the request's body is here already or does not matter: else it would be in the way of the next.
+        let unread =
+            poll_fn(|context| Poll::Ready(self.shared.reading().poll_end(context) == Poll::Ready(false)));
+        let keep = self.asked.keep && !unread.await;
+        let Answer {
+            head,
+            framed,
+            mut keep,
+        } = answer(&self.asked, keep, &mut response);
+        let (body, tunnel) = response.body.or_tunnel();
+        let mut sending = Sending::new(head, body, framed);
+        let sent = poll_fn(|context| {
+            if let Err(error) = ready!(self.poll_interims(context)) {
+                return Poll::Ready(Err(error.into()));
+            }
+            sending.poll(&mut self.writer, context)
+        });
+        if let Err(error) = sent.await {
+            tracing::debug!(%error, "response not sent to its end");
+            return After::Close;
+        }
+        if let Some(upstream) = tunnel {
+            return After::Tunnel(upstream);
+        }
+        keep &= poll_fn(|context| self.shared.reading().poll_end(context)).await;
+        match keep {
+            true => After::Next,
+            false => After::Close,
+        }
+    }
+
+    /// Closes the connection. A client that is still sending would lose what it has not read yet if it were closed at once.
+    pub(crate) async fn close(mut self) {
+        if self.shared.reading().is_at_an_end() {
+            return;
+        }
+        let lingers = async {
+            self.writer.shutdown().await?;
+            poll_fn(|context| self.shared.reading().poll_discard(context)).await
+        };
+        let _ = timeout(LINGER, lingers).await;
+    }
+
+    /// The bytes that come from now on, whatever they are.
+    pub(crate) fn into_stream(self) -> Raw {
+        Raw {
+            shared: self.shared,
+            writer: self.writer,
+        }
+    }
+}
+
+/// A connection that speaks HTTP no longer.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    shared: Arc<Shared>,
+    writer: OwnedWriteHalf,
+}
+
+impl AsyncRead for Raw {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let reading = &mut *self.shared.reading();
+        if reading.rest.is_empty() {
+            return Pin::new(&mut reading.half).poll_read(context, buffer);
+        }
+        let count = reading.rest.len().min(buffer.remaining());
+        buffer.put_slice(&reading.rest.split_to(count));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Raw {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.writer).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.writer).poll_shutdown(context)
+    }
+}
