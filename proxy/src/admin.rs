@@ -1,24 +1,25 @@
 //! The proxy's own three small servers: readiness for the kubelet; metrics, the application's probes and quitting; and
 //! what the proxy knows for a person. After it on the path: `probe`, `metrics` or `quit`.
 
-use std::future::poll_fn;
+use std::future::pending;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
-use ::http::header::{ALLOW, HeaderValue};
-use ::http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use ::http::header::{ALLOW, CONNECTION};
+use ::http::{HeaderMap, Method, StatusCode};
+use bytes::BytesMut;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::Body;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::exchange::Client;
+use crate::http1::{self, After};
 use crate::mesh::Mesh;
+use crate::message::{Request, Response};
 use crate::metrics::Metrics;
 use crate::metrics::scrape::Scraper;
 use crate::probe::prober::{Prober, Verdict};
@@ -26,7 +27,7 @@ use quit::Quit;
 
 mod quit;
 
-/// How long a client may take to send its request.
+/// How long a client may take to send its request, and be idle.
 const HEADER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// What the pages show.
@@ -34,6 +35,7 @@ const HEADER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 pub struct Admin {
     mesh: Mesh,
     drain: Drain,
+    metrics: Arc<Metrics>,
     prober: Prober,
     scraper: Scraper,
     shutdown: CancellationToken,
@@ -64,9 +66,10 @@ impl Admin {
         let (address, app) = (config.application, config.app_metrics.clone());
         Self {
             prober: Prober::new(&config.probes, address, client.clone()),
-            scraper: Scraper::new(metrics, drain.clone(), app, address, client),
+            scraper: Scraper::new(metrics.clone(), drain.clone(), app, address, client),
             mesh,
             drain,
+            metrics,
             shutdown,
         }
     }
@@ -85,44 +88,57 @@ impl Admin {
 
     async fn connection(self, stream: TcpStream, peer: IpAddr, pages: Pages) {
         let quit = Quit::new(peer);
-        let service = service_fn(|request| self.page(pages, request, &quit));
-        let mut server = http1::Builder::new();
-        server
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT);
-        let connection = server.serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(connection);
-        if let Err(error) = poll_fn(|context| connection.as_mut().poll(context)).await {
-            tracing::debug!(%error, "admin connection ended");
-        }
+        self.pages(stream, pages, &quit).await;
         // Only now has its answer been sent: the proxy may end at once.
         if quit.asked() {
             self.shutdown.cancel();
         }
     }
 
-    /// An error closes the connection without an answer.
-    async fn page(
-        &self,
-        pages: Pages,
-        request: Request<Incoming>,
-        quit: &Quit,
-    ) -> anyhow::Result<Response<Body>> {
-        let (path, headers) = (request.uri().path(), request.headers());
-        if matches!((path, pages), ("/quitquitquit", Pages::Application)) {
-            return Ok(quit.answer(request.method()));
+    async fn pages(&self, stream: TcpStream, pages: Pages, quit: &Quit) {
+        let never = Box::pin(pending());
+        let mut client = http1::Client::new(stream, BytesMut::new(), self.metrics.clone(), never);
+        loop {
+            let Ok(next) = timeout(HEADER_TIMEOUT, client.next()).await else {
+                return;
+            };
+            let response = match next {
+                Ok(Some((request, _))) => {
+                    let page = pin!(self.page(pages, &request, quit));
+                    match client.while_there(page).await {
+                        Some(Ok(response)) => response,
+                        // Closes the connection without an answer.
+                        Some(Err(_)) | None => return,
+                    }
+                }
+                Err(error) => {
+                    let mut refusal = text(StatusCode::BAD_REQUEST, format!("{error}\n"));
+                    refusal.headers.set(&CONNECTION, "close");
+                    refusal
+                }
+                Ok(None) => return,
+            };
+            let After::Next = client.respond(response).await else {
+                return client.close().await;
+            };
         }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    }
+
+    /// An error closes the connection without an answer.
+    async fn page(&self, pages: Pages, request: &Request, quit: &Quit) -> anyhow::Result<Response> {
+        let (path, headers) = (request.uri.path(), &HeaderMap::from(&request.headers));
+        if matches!((path, pages), ("/quitquitquit", Pages::Application)) {
+            return Ok(quit.answer(&request.method));
+        }
+        if !matches!(request.method, Method::GET | Method::HEAD) {
             let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".into());
-            refusal
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            refusal.headers.set(&ALLOW, "GET, HEAD");
             return Ok(refusal);
         }
         Ok(match (path, pages) {
             ("/healthz/ready", Pages::Readiness | Pages::Own) => self.readiness(),
             ("/metrics" | "/stats/prometheus", Pages::Application) => {
-                self.scraper.both(headers, request.uri().query()).await
+                self.scraper.both(headers, request.uri.query()).await
             }
             ("/metrics" | "/stats/prometheus", Pages::Own) => self.scraper.own(headers),
             ("/config_dump", Pages::Own) => text(StatusCode::OK, format!("{:#}\n", self.mesh.dump())),
@@ -147,7 +163,7 @@ impl Admin {
     }
 
     /// Ready once the control plane has spoken, and until the end begins.
-    fn readiness(&self) -> Response<Body> {
+    fn readiness(&self) -> Response {
         if self.drain.begun() {
             text(StatusCode::SERVICE_UNAVAILABLE, "draining\n".into())
         } else if self.mesh.workload().is_none() {
@@ -161,8 +177,6 @@ impl Admin {
     }
 }
 
-fn text(status: StatusCode, text: String) -> Response<Body> {
-    let mut response = Response::new(Body::text(text));
-    *response.status_mut() = status;
-    response
+fn text(status: StatusCode, text: String) -> Response {
+    Response::of(status, Body::text(text))
 }

@@ -2,13 +2,16 @@
 //! Prometheus would have sent themselves. Before it on the path: `probe` or `metrics`; after it: the application.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use anyhow::{Context, bail};
-use http::header::{CONNECTION, HOST, HeaderMap, HeaderValue, LOCATION};
-use http::{Request, Response, StatusCode, Uri, Version, uri};
-use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use bytes::Bytes;
+use http::header::{HOST, HeaderMap, LOCATION};
+use http::{Method, Request, Response, StatusCode, Uri, Version, uri};
+use http_body::Frame;
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, InvalidMessage};
@@ -16,7 +19,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::body::Body;
+use crate::body::{self, Body};
+use crate::http1::{self, Remaining, Wire};
+use crate::message::{self, Fields};
 use crate::pool::Stream;
 
 pub(crate) mod target;
@@ -36,8 +41,9 @@ pub(crate) struct Client {
 /// A response whose head is here. Dropping it closes the connection.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) response: Response<Incoming>,
-    _connection: AbortOnDropHandle<()>,
+    pub(crate) response: Response<Body>,
+    /// What moves the bytes of HTTP/2.
+    _connection: Option<AbortOnDropHandle<()>>,
 }
 
 impl Default for Client {
@@ -104,23 +110,71 @@ impl Client {
 }
 
 async fn http1(stream: Stream, uri: &Uri, headers: &HeaderMap) -> anyhow::Result<Answer> {
-    let (mut sender, connection) = http1::Builder::new()
-        .title_case_headers(true)
-        .handshake(TokioIo::new(stream))
-        .await?;
-    let connection = drive(connection);
-    let mut request = Request::new(Body::default());
-    *request.uri_mut() = uri
-        .path_and_query()
-        .map_or_else(Uri::default, |path| path.clone().into());
-    *request.headers_mut() = headers.clone();
-    let headers = request.headers_mut();
+    let mut fields = Fields::default();
     if !headers.contains_key(HOST) {
-        headers.insert(HOST, host(uri)?);
+        fields.add_written("Host", authority(uri));
     }
-    headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    let response = sender.send_request(request).await;
-    answer(response, uri, connection)
+    // Written as Go writes them.
+    for (name, value) in headers {
+        fields.add_written(&title_case(name.as_str()), value);
+    }
+    fields.add_written("Connection", "close");
+    let path = uri.path_and_query().cloned();
+    let request = message::Request {
+        method: Method::GET,
+        uri: path.map_or_else(Uri::default, Uri::from),
+        version: Version::HTTP_11,
+        scheme: None,
+        headers: fields,
+    };
+    let mut wire = Wire::new(stream);
+    let exchanged = http1::exchange(&mut wire, &request, Body::default(), None).await;
+    let exchanged = exchanged.with_context(|| format!("GET {uri}"))?;
+    let body = Body::wrapped(Answering {
+        wire,
+        remaining: exchanged.remaining,
+    });
+    let response = message::Response {
+        body,
+        ..exchanged.response
+    };
+    Ok(Answer {
+        response: response.into(),
+        _connection: None,
+    })
+}
+
+/// The rest of an answer, on a connection of its own.
+struct Answering {
+    wire: Wire<Stream>,
+    remaining: Remaining,
+}
+
+impl http_body::Body for Answering {
+    type Data = Bytes;
+    type Error = body::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, body::Error>>> {
+        let Self { wire, remaining } = self.get_mut();
+        let frame = remaining.poll_frame(&mut wire.stream, &mut wire.rest, context);
+        frame.map_err(body::Error::from)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.remaining.is_over()
+    }
+}
+
+/// `X-Name` for `x-name`.
+fn title_case(name: &str) -> String {
+    let words = name.split('-').map(|word| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        first.to_ascii_uppercase() + rest
+    });
+    words.collect::<Vec<_>>().join("-")
 }
 
 async fn http2(stream: Stream, uri: &Uri, headers: &HeaderMap) -> anyhow::Result<Answer> {
@@ -137,7 +191,11 @@ async fn http2(stream: Stream, uri: &Uri, headers: &HeaderMap) -> anyhow::Result
     *request.uri_mut() = Uri::from_parts(parts)?;
     *request.headers_mut() = headers;
     let response = sender.send_request(request).await;
-    answer(response, uri, connection)
+    let response = response.with_context(|| format!("GET {uri}"))?;
+    Ok(Answer {
+        response: response.map(Body::from),
+        _connection: Some(connection),
+    })
 }
 
 /// Moves the bytes until the answer is dropped.
@@ -147,18 +205,6 @@ fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) -
             tracing::debug!(%error, "connection to the application ended");
         }
     }))
-}
-
-fn answer(
-    response: hyper::Result<Response<Incoming>>,
-    uri: &Uri,
-    connection: AbortOnDropHandle<()>,
-) -> anyhow::Result<Answer> {
-    let response = response.with_context(|| format!("GET {uri}"))?;
-    Ok(Answer {
-        response,
-        _connection: connection,
-    })
 }
 
 /// Whether what answered a TLS handshake was not TLS, as a server of plain HTTP does.
@@ -174,13 +220,12 @@ pub(crate) fn not_tls(error: &anyhow::Error) -> bool {
     })
 }
 
-fn host(uri: &Uri) -> anyhow::Result<HeaderValue> {
-    let authority = uri.authority().map_or("", uri::Authority::as_str);
-    Ok(HeaderValue::from_str(authority)?)
+fn authority(uri: &Uri) -> &str {
+    uri.authority().map_or("", uri::Authority::as_str)
 }
 
 /// Where a response redirects to. Without a Location it is an answer like any other, as in Go.
-fn location(response: &Response<Incoming>) -> Option<&str> {
+fn location(response: &Response<Body>) -> Option<&str> {
     let redirects = matches!(
         response.status(),
         StatusCode::MOVED_PERMANENTLY
@@ -193,4 +238,20 @@ fn location(response: &Response<Incoming>) -> Option<&str> {
     // Bytes beyond ASCII are escaped later on; others are no text at all, and so no place.
     let location = str::from_utf8(location.as_bytes()).unwrap_or_default();
     Some(location).filter(|location| !location.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::title_case;
+
+    #[test]
+    fn names_as_go_writes_them() {
+        for (name, written) in [
+            ("accept", "Accept"),
+            ("x-b3-traceid", "X-B3-Traceid"),
+            ("a--b", "A--B"),
+        ] {
+            assert_eq!(title_case(name), written);
+        }
+    }
 }

@@ -4,11 +4,11 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::header::{ALLOW, CONNECTION, HeaderValue};
-use http::{Method, Response, StatusCode};
+use http::header::{ALLOW, CONNECTION};
+use http::{Method, StatusCode};
 
 use super::text;
-use crate::body::Body;
+use crate::message::Response;
 
 /// One connection, over which the end may be asked for.
 #[derive(Debug)]
@@ -26,12 +26,10 @@ impl Quit {
     }
 
     /// Takes it from within the pod only, which is to say over loopback.
-    pub(super) fn answer(&self, method: &Method) -> Response<Body> {
+    pub(super) fn answer(&self, method: &Method) -> Response {
         if method != Method::POST {
             let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only POST\n".into());
-            refusal
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("POST"));
+            refusal.headers.set(&ALLOW, "POST");
             return refusal;
         }
         if !self.peer.is_loopback() {
@@ -41,9 +39,7 @@ impl Quit {
         self.asked.store(true, Ordering::Relaxed);
         let mut accepted = text(StatusCode::OK, "quitting\n".into());
         // The connection ends with this answer, and the proxy after it.
-        accepted
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+        accepted.headers.set(&CONNECTION, "close");
         accepted
     }
 
@@ -69,7 +65,7 @@ mod tests {
         ] {
             let quit = Quit::new(peer.parse().unwrap());
             assert_eq!(
-                quit.answer(&method).status().as_u16(),
+                quit.answer(&method).status.as_u16(),
                 status,
                 "{method} from {peer}"
             );

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
 };
-use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
@@ -22,6 +22,7 @@ use super::{Metrics, ScrapeFailure};
 use crate::body::Body;
 use crate::drain::Drain;
 use crate::exchange::{Answer, Client, target};
+use crate::message::Response;
 
 /// How long the scraper waits, in seconds; it says so itself.
 const SCRAPE_TIMEOUT: HeaderName = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
@@ -88,7 +89,7 @@ impl Scraper {
 
     /// The application's metrics, then the proxy's own. `asked` are the scraper's headers, `query` what it put behind
     /// the path.
-    pub(crate) async fn both(&self, asked: &HeaderMap, query: Option<&str>) -> Response<Body> {
+    pub(crate) async fn both(&self, asked: &HeaderMap, query: Option<&str>) -> Response {
         let Some(app) = &self.app else {
             return self.own(asked);
         };
@@ -110,7 +111,7 @@ impl Scraper {
     }
 
     /// The proxy's own alone.
-    pub(crate) fn own(&self, asked: &HeaderMap) -> Response<Body> {
+    pub(crate) fn own(&self, asked: &HeaderMap) -> Response {
         let format = Format::wanted(asked);
         response(format.content_type(), Body::text(format.render(self.text())))
     }
@@ -257,9 +258,9 @@ fn patience(asked: &HeaderMap) -> Duration {
     timeout - MARGIN.min(timeout / 2)
 }
 
-fn response(content_type: HeaderValue, body: Body) -> Response<Body> {
+fn response(content_type: HeaderValue, body: Body) -> Response {
     let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response.headers.set(&CONTENT_TYPE, content_type);
     response
 }
 
