@@ -103,7 +103,8 @@ impl Admin {
                 return;
             };
             let response = match next {
-                Ok(Some((request, _))) => {
+                Ok(Some((request, body))) => {
+                    drop(body);
                     let page = pin!(self.page(pages, &request, quit));
                     match client.while_there(page).await {
                         Some(Ok(response)) => response,

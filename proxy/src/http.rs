@@ -13,7 +13,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::balance::Endpoint;
@@ -133,8 +132,8 @@ pub async fn serve(stream: Prefixed<TcpStream>, upstream: Upstream, downstream: 
 /// Nothing if the connection has ended, or is idle in a drain.
 async fn read_begun(stream: &mut TcpStream, begun: &mut BytesMut, drain: &Drain) -> std::io::Result<usize> {
     tokio::select! {
-        read = stream.read_buf(begun) => read,
-        () = drain.begun_since(DRAIN_IDLE), if begun.is_empty() => Ok(0),
+        read = http1::read(stream, begun) => read,
+        () = drain.begun_since(DRAIN_IDLE) => Ok(0),
     }
 }
 

@@ -1,7 +1,7 @@
 //! HTTP/1.1 (RFC 9112) on both sides of the proxy: `server` is a client's connection, `exchange` one request to an
 //! endpoint. Heads stay the bytes that came (`message::Fields`), a read goes into memory that all connections of a thread
-//! share, and an idle connection holds none. Whoever waits for a message reads and writes by itself: there are no tasks
-//! behind connections. Parsing is `httparse`; what its messages mean is here.
+//! share, and an idle connection holds none. Whoever waits for a message reads and writes by itself, without a task behind
+//! the connection. Parsing is `httparse`; what its messages mean is here.
 //!
 //! Pure: `head`, `framing`, `chunks`, `write`. With a socket: `scratch`, `remaining`, `output`, and the two sides.
 
@@ -21,11 +21,12 @@ mod scratch;
 mod server;
 mod write;
 
-pub(crate) use exchange::{Broken, Exchanged, Upload, Wire, exchange};
+pub(crate) use exchange::{Exchanged, NoAnswer, Upload, Wire, exchange};
 pub(crate) use framing::{Misframed, misframed};
 pub(crate) use incoming::Incoming;
 pub(crate) use interims::Interims;
 pub(crate) use remaining::Remaining;
+pub(crate) use scratch::read;
 pub(crate) use server::{After, Client};
 
 /// What a request's head may take, in bytes; Envoy's default of 60 KiB.

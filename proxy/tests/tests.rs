@@ -10,6 +10,7 @@ mod tests {
 
     mod access_log;
     mod actions;
+    mod connections;
     mod corpus;
     mod destinations;
     mod discovery;

@@ -18,6 +18,17 @@ pub(super) struct Last {
     pub(super) keep: bool,
 }
 
+impl Last {
+    /// Of a request that could not be read: it is the last.
+    pub(super) fn unknown() -> Self {
+        Self {
+            method: Method::GET,
+            version: Version::HTTP_11,
+            keep: false,
+        }
+    }
+}
+
 /// How to write a response.
 pub(super) struct Answer {
     pub(super) head: Vec<u8>,

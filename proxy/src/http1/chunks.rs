@@ -3,9 +3,11 @@
 //! might see another end of the body.
 
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST,
-    HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
+use memchr::memchr_iter;
 
 use super::{Error, MAX_FIELDS};
 
@@ -13,20 +15,25 @@ use super::{Error, MAX_FIELDS};
 const MAX_EXTENSIONS: usize = 16 << 10;
 const MAX_TRAILERS: usize = 16 << 10;
 
-/// No trailers: they say how a message is framed or routed, who sends it or what its body is (RFC 9110, section 6.5.1).
-static NEVER: [HeaderName; 12] = [
+/// No trailers: they say how a message is framed or routed, who sends it or what its body is (RFC 9110, section 6.5.1), or are for
+/// two neighbours only.
+static NEVER: [HeaderName; 16] = [
     AUTHORIZATION,
     CACHE_CONTROL,
+    CONNECTION,
     CONTENT_ENCODING,
     CONTENT_LENGTH,
     CONTENT_RANGE,
     CONTENT_TYPE,
     HOST,
+    HeaderName::from_static("keep-alive"),
     MAX_FORWARDS,
+    HeaderName::from_static("proxy-connection"),
     SET_COOKIE,
     TE,
     TRAILER,
     TRANSFER_ENCODING,
+    UPGRADE,
 ];
 
 /// How far a body is.
@@ -141,9 +148,14 @@ impl Chunks {
         if text.len() <= 2 {
             return Ok(None);
         }
+        // A line that ends with LF alone could be the last one to another reader.
+        if memchr_iter(b'\n', &text).any(|at| at == 0 || text[at - 1] != b'\r') {
+            return Err(Error::Chunks("a line ends without CR"));
+        }
         let mut room = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let Ok(httparse::Status::Complete((_, fields))) = httparse::parse_headers(&text, &mut room) else {
-            return Err(Error::Chunks("the trailers are no fields"));
+        let fields = match httparse::parse_headers(&text, &mut room) {
+            Ok(httparse::Status::Complete((length, fields))) if length == text.len() => fields,
+            _ => return Err(Error::Chunks("the trailers are no fields")),
         };
         let mut trailers = HeaderMap::with_capacity(fields.len());
         for field in fields {
@@ -227,6 +239,8 @@ mod tests {
             "0\r\n a: b\r\n\r\n",
             "0\r\na : b\r\n\r\n",
             "0\r\na: b\rc\r\n\r\n",
+            "0\r\n\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n",
+            "0\r\na: b\nc: d\r\n\r\n",
             &extensions,
             &trailers,
             &many,

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{StatusCode, Version};
 use http_body::Body as _;
@@ -14,7 +14,7 @@ use super::framing::{self, Framing};
 use super::head::{self, Answered};
 use super::output::{Framed, Sending, Unsent};
 use super::remaining::Remaining;
-use super::{Error, Interims, scratch, write};
+use super::{Error, Interims, MAX_RESPONSE_HEAD, scratch, write};
 use crate::body::{self, Body};
 use crate::http::strip;
 use crate::message::{Request, Response};
@@ -45,7 +45,7 @@ pub(crate) struct Upload(Sending);
 
 /// Why there is no response.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Broken {
+pub(crate) enum NoAnswer {
     /// The connection was closed before there was one.
     #[error("it was closed: {0}")]
     Closed(io::Error),
@@ -74,13 +74,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 /// Sends a request, and waits for the head of its response. What the server says before that is told to `interims`.
 ///
 /// # Errors
-/// See [`Broken`]; the connection is of no more use then.
+/// See [`NoAnswer`]; the connection is of no more use then.
 pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
     request: &Request,
     body: Body,
     interims: Option<&Interims>,
-) -> Result<Exchanged, Broken> {
+) -> Result<Exchanged, NoAnswer> {
     let (head, framed) = head(request, &body);
     let mut upload = Some(Upload(Sending::new(head, body, framed)));
     let (mut seen, mut deaf) = (0, false);
@@ -93,7 +93,7 @@ pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
                 Ok(()) => {}
                 // A server that refuses an upload answers and closes, and what it said is what the client is to hear.
                 Err(Unsent::Io(_)) => deaf = true,
-                Err(Unsent::Body(error)) => return Poll::Ready(Err(Broken::Body(error))),
+                Err(Unsent::Body(error)) => return Poll::Ready(Err(NoAnswer::Body(error))),
             }
         }
         loop {
@@ -114,7 +114,7 @@ pub(crate) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     let mut answered = answered.await?;
     let (method, status, version) = (&request.method, answered.status, answered.version);
     let framing = Framing::of_response(method, status, version, &mut answered.headers);
-    let framing = framing.map_err(Broken::Malformed)?;
+    let framing = framing.map_err(NoAnswer::Malformed)?;
     Ok(Exchanged {
         keep: answered.keeps() && !deaf && framing != Framing::UntilClose,
         remaining: Remaining::new(framing),
@@ -132,39 +132,15 @@ fn poll_head<S: AsyncRead + AsyncWrite + Unpin>(
     wire: &mut Wire<S>,
     seen: &mut usize,
     context: &mut Context<'_>,
-) -> Poll<Result<Answered, Broken>> {
+) -> Poll<Result<Answered, NoAnswer>> {
     let Wire { stream, rest } = wire;
-    loop {
-        if rest.len() > *seen
-            && (*seen == 0 || head::may_be_whole(rest, *seen))
-            && let Some((answered, length)) = head::response(rest).map_err(Broken::Malformed)?
-        {
-            rest.advance(length);
-            *seen = 0;
-            return Poll::Ready(Ok(answered));
-        }
-        *seen = rest.len();
-        let read = ready!(scratch::poll_read(stream, context, |bytes| {
-            if bytes.is_empty() {
-                return Err(Broken::Closed(io::ErrorKind::UnexpectedEof.into()));
-            }
-            // Most responses come alone and whole, and need not be kept to be read.
-            let whole = match rest.is_empty() {
-                true => head::response(bytes).map_err(Broken::Malformed)?,
-                false => None,
-            };
-            let used = whole.as_ref().map_or(0, |(_, length)| *length);
-            if rest.is_empty() && whole.is_none() {
-                *seen = bytes.len();
-            }
-            rest.extend_from_slice(&bytes[used..]);
-            Ok(whole)
-        }));
-        if let Some((answered, _)) = read.map_err(Broken::Closed).flatten()? {
-            *seen = 0;
-            return Poll::Ready(Ok(answered));
-        }
-    }
+    let head = scratch::poll_head(stream, rest, seen, MAX_RESPONSE_HEAD, context, head::response);
+    Poll::Ready(match ready!(head) {
+        Ok(Some(answered)) => Ok(answered),
+        Ok(None) => Err(NoAnswer::Closed(io::ErrorKind::UnexpectedEof.into())),
+        Err(Error::Io(error)) => Err(NoAnswer::Closed(error)),
+        Err(error) => Err(NoAnswer::Malformed(error)),
+    })
 }
 
 /// The head as it is written, and how the body is framed.

@@ -140,12 +140,10 @@ fn fields(head: &[u8], parsed: &[Header<'_>]) -> Fields {
 }
 
 /// Whether a head that was not whole may be it with what has come since, from `before` on. Looked at before it is parsed
-/// anew, so that one which comes byte by byte does not cost its length each time. One that is too large is.
+/// anew, so that one which comes byte by byte does not cost its length each time.
 pub(super) fn may_be_whole(bytes: &[u8], before: usize) -> bool {
     let new = &bytes[before.saturating_sub(3)..];
-    bytes.len() > MAX_HEAD
-        || memchr::memchr_iter(b'\n', new)
-            .any(|at| matches!(&new[at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]))
+    memchr::memchr_iter(b'\n', new).any(|at| matches!(&new[at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]))
 }
 
 #[cfg(test)]

@@ -31,10 +31,10 @@ pub(super) struct Reading {
     pub(super) body: Remaining,
     /// Whether the client waits to be asked for it.
     pub(super) waits: bool,
-    /// Whether somebody reads it.
-    pub(super) read: bool,
-    /// It cannot be read to its end.
-    pub(super) broken: bool,
+    /// Whether somebody is to read it.
+    pub(super) taken: bool,
+    /// It cannot be read to its end, nor what would be behind it.
+    pub(super) lost: bool,
     /// The connection's task, if it waits for the body's end.
     waiter: Option<Waker>,
 }
@@ -47,8 +47,8 @@ impl Shared {
                 rest,
                 body: Remaining::Over,
                 waits: false,
-                read: false,
-                broken: false,
+                taken: false,
+                lost: false,
                 waiter: None,
             }),
             interims,
@@ -62,29 +62,42 @@ impl Shared {
 }
 
 impl Reading {
-    /// The end of the request, or that there is none: whether another request may be read.
+    /// The end of the request, or that there is none: whether another request may be read. Whoever has taken the body has to
+    /// have dropped it, or to read it in another task.
     pub(super) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        if self.read {
+        if self.taken {
             self.waiter = Some(context.waker().clone());
             return Poll::Pending;
         }
         let mut unwanted = 0;
-        while !self.body.is_over() && !self.broken {
+        while !self.body.is_over() && !self.lost {
             if unwanted > UNWANTED || self.waits {
                 return Poll::Ready(false);
             }
             match self.body.poll_frame(&mut self.half, &mut self.rest, context) {
                 Poll::Ready(Some(Ok(frame))) => unwanted += frame.data_ref().map_or(0, Bytes::len),
-                Poll::Ready(Some(Err(_))) => self.broken = true,
+                Poll::Ready(Some(Err(_))) => self.lost = true,
                 Poll::Ready(None) => {}
                 Poll::Pending => return Poll::Ready(false),
             }
         }
-        Poll::Ready(!self.broken)
+        Poll::Ready(!self.lost)
     }
 
-    /// Whether the client has closed its side. One request at most is read ahead.
+    /// The same without waiting for it, for the head of the response. A client that waits to be asked for its body is asked no
+    /// more: that would come into the response.
+    pub(super) fn poll_answered(&mut self, context: &mut Context<'_>) -> bool {
+        self.lost |= self.waits;
+        match self.poll_end(context) {
+            Poll::Ready(can_follow) => can_follow,
+            Poll::Pending => !self.lost,
+        }
+    }
+
+    /// Whether the client has closed its side, once its request is here. One read at most is read ahead: behind that, and
+    /// while the body is read by somebody else, this is pending without a wake, and others are waited for.
     pub(super) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.skip_empty_lines();
         if !self.body.is_over() || !self.rest.is_empty() {
             return Poll::Pending;
         }
@@ -99,9 +112,20 @@ impl Reading {
         }
     }
 
+    /// Old clients send one behind a body, which belongs to nothing (RFC 9112, section 2.2).
+    pub(super) fn skip_empty_lines(&mut self) {
+        while let Some(length) = match &self.rest[..] {
+            [b'\r', b'\n', ..] => Some(2),
+            [b'\n', ..] => Some(1),
+            _ => None,
+        } {
+            scratch::advance(&mut self.rest, length);
+        }
+    }
+
     /// Whether the client has nothing more to say to this request.
     pub(super) fn is_at_an_end(&self) -> bool {
-        self.body.is_over() && self.rest.is_empty()
+        self.body.is_over() && self.rest.is_empty() && !self.lost
     }
 
     /// Reads until the client closes its side, for nothing.
@@ -112,7 +136,7 @@ impl Reading {
 
     /// Nobody reads the body any more, or there is no more of it.
     fn ended(&mut self) {
-        self.read = false;
+        self.taken = false;
         if let Some(waiter) = self.waiter.take() {
             waiter.wake();
         }
@@ -130,7 +154,7 @@ pub(crate) struct Incoming {
 impl Incoming {
     /// What `shared` is about to read.
     pub(super) fn new(shared: Arc<Shared>, reading: &mut Reading) -> Self {
-        reading.read = true;
+        reading.taken = true;
         Self {
             shared,
             over: false,
@@ -147,6 +171,11 @@ impl Incoming {
             return Poll::Ready(None);
         }
         let reading = &mut *self.shared.reading();
+        if reading.lost {
+            self.over = true;
+            reading.ended();
+            return Poll::Ready(Some(Err(Error::Closed)));
+        }
         if std::mem::take(&mut reading.waits) {
             self.shared.interims.ask_to_continue();
         }
@@ -155,8 +184,8 @@ impl Incoming {
                 .body
                 .poll_frame(&mut reading.half, &mut reading.rest, context)
         );
-        reading.broken |= matches!(frame, Some(Err(_)));
-        self.over = reading.broken || reading.body.is_over();
+        reading.lost |= matches!(frame, Some(Err(_)));
+        self.over = reading.lost || reading.body.is_over();
         self.size = reading.body.size_hint();
         if self.over {
             reading.ended();

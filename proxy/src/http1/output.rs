@@ -45,7 +45,7 @@ pub(super) struct Sending {
     /// Whether the body has ended.
     over: bool,
     /// Why it broke off: what has come before is written first.
-    broken: Option<body::Error>,
+    failed: Option<body::Error>,
 }
 
 /// Why a message was not sent to its end.
@@ -118,7 +118,7 @@ impl Sending {
             body,
             framed,
             over: false,
-            broken: None,
+            failed: None,
         };
         if sending.body.is_end_stream() && sending.framed == Framed::Length(0) {
             sending.over = true;
@@ -134,14 +134,14 @@ impl Sending {
     ) -> Poll<Result<(), Unsent>> {
         loop {
             let mut waits = false;
-            if !self.over && self.broken.is_none() && self.output.has_room() {
+            if !self.over && self.failed.is_none() && self.output.has_room() {
                 match self.take_frame(context) {
                     Ok(taken) => waits = !taken,
-                    Err(error) => self.broken = Some(error),
+                    Err(error) => self.failed = Some(error),
                 }
             }
             if self.output.is_empty() {
-                match self.broken.take() {
+                match self.failed.take() {
                     Some(error) => return Poll::Ready(Err(error.into())),
                     None if self.over => return Poll::Ready(Ok(())),
                     None if waits => return Poll::Pending,

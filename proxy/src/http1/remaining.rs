@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use tokio::io::AsyncRead;
 
@@ -13,13 +13,14 @@ use super::{Error, scratch};
 /// How the rest of a body is read.
 #[derive(Debug)]
 pub(crate) enum Remaining {
-    Bytes(u64),
+    /// So many, and whether there was more than could be read the last time.
+    Bytes(u64, bool),
     Chunks(Box<Chunks>),
     UntilClose,
     /// The chunks are over, and these trailers have not been given yet.
     Trailers(Box<http::HeaderMap>),
     /// What has come since the last frame that was given cannot be read.
-    Broken(Option<Error>),
+    Unreadable(Option<Error>),
     Over,
 }
 
@@ -27,7 +28,7 @@ impl Remaining {
     pub(super) fn new(framing: Framing) -> Self {
         match framing {
             Framing::Length(0) => Self::Over,
-            Framing::Length(length) => Self::Bytes(length),
+            Framing::Length(length) => Self::Bytes(length, false),
             Framing::Chunked => Self::Chunks(Box::default()),
             Framing::UntilClose => Self::UntilClose,
         }
@@ -41,7 +42,7 @@ impl Remaining {
     /// What is known of its length.
     pub(crate) fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Bytes(length) => SizeHint::with_exact(*length),
+            Self::Bytes(length, _) => SizeHint::with_exact(*length),
             Self::Over => SizeHint::with_exact(0),
             _ => SizeHint::default(),
         }
@@ -50,10 +51,10 @@ impl Remaining {
     /// The whole of a body that has come together with its head, or `None`: nothing is taken then.
     pub(crate) fn at_once(&mut self, rest: &mut BytesMut) -> Option<Bytes> {
         match self {
-            Self::Bytes(length) if *length <= rest.len() as u64 => {
+            Self::Bytes(length, _) if *length <= rest.len() as u64 => {
                 let length = *length as usize;
                 *self = Self::Over;
-                Some(rest.split_to(length).freeze())
+                Some(split(rest, length))
             }
             _ => None,
         }
@@ -70,7 +71,7 @@ impl Remaining {
         loop {
             match self {
                 Self::Over => return Poll::Ready(None),
-                Self::Broken(why) => {
+                Self::Unreadable(why) => {
                     return Poll::Ready(Some(Err(why.take().unwrap_or(Error::Closed))));
                 }
                 Self::Trailers(trailers) => {
@@ -78,12 +79,11 @@ impl Remaining {
                     *self = Self::Over;
                     return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
                 }
-                Self::Bytes(left) => {
+                Self::Bytes(left, much) => {
+                    let most = usize::try_from(*left).unwrap_or(usize::MAX);
                     let data = match rest.is_empty() {
-                        true => ready!(scratch::poll_bytes(stream, context, *left)),
-                        false => Ok(rest
-                            .split_to(usize::try_from(*left).map_or(rest.len(), |left| left.min(rest.len())))
-                            .freeze()),
+                        true => ready!(scratch::poll_bytes(stream, context, *left, much)),
+                        false => Ok(split(rest, most.min(rest.len()))),
                     };
                     return Poll::Ready(Some(self.counted(data)));
                 }
@@ -115,17 +115,19 @@ impl Remaining {
                         })),
                         false => {
                             data.reserve(rest.len());
-                            Ok(chunks.read(rest, &mut data).map(|used| rest.advance(used)))
+                            Ok(chunks
+                                .read(rest, &mut data)
+                                .map(|used| scratch::advance(rest, used)))
                         }
                     };
                     match read.map_err(Error::from).flatten() {
                         Ok(()) if chunks.are_over() => match chunks.trailers() {
                             Ok(None) => *self = Self::Over,
                             Ok(Some(trailers)) => *self = Self::Trailers(Box::new(trailers)),
-                            Err(error) => *self = Self::Broken(Some(error)),
+                            Err(error) => *self = Self::Unreadable(Some(error)),
                         },
                         Ok(()) => {}
-                        Err(error) => *self = Self::Broken(Some(error)),
+                        Err(error) => *self = Self::Unreadable(Some(error)),
                     }
                     if !data.is_empty() {
                         return Poll::Ready(Some(Ok(Frame::data(data.into()))));
@@ -140,13 +142,21 @@ impl Remaining {
         if data.is_empty() {
             return Err(Error::Closed);
         }
-        if let Self::Bytes(left) = self {
+        if let Self::Bytes(left, _) = self {
             *left -= data.len() as u64;
             if *left == 0 {
                 *self = Self::Over;
             }
         }
         Ok(Frame::data(data))
+    }
+}
+
+/// So much from the beginning of what has been read.
+fn split(rest: &mut BytesMut, length: usize) -> Bytes {
+    match length == rest.len() {
+        true => std::mem::take(rest).freeze(),
+        false => rest.split_to(length).freeze(),
     }
 }
 

@@ -2,12 +2,16 @@
 //! Connections that wait hold no buffer, and what is read into is in the processor's cache.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::task::coop::unconstrained;
+
+use super::{Error, head};
 
 /// Most messages are read at once: a head, and a body of 16 KiB behind it.
 const SIZE: usize = 32 << 10;
@@ -31,28 +35,102 @@ pub(super) fn poll_read<T>(
     })
 }
 
-/// Reads once, at most so much, into memory of its own; nothing is the end.
+/// Reads once, and keeps what has come behind what was there. Gives how much it was; nothing is the end.
+pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin), kept: &mut BytesMut) -> io::Result<usize> {
+    poll_fn(|context| {
+        poll_read(stream, context, |bytes| {
+            kept.extend_from_slice(bytes);
+            bytes.len()
+        })
+    })
+    .await
+}
+
+/// Reads until there is a head, which `parse` gives with its length, of at most so many bytes; `None` is the end of the
+/// stream. `seen` is how much of an unfinished one has been looked at, and 0 at first.
+pub(super) fn poll_head<T>(
+    stream: &mut (impl AsyncRead + Unpin),
+    rest: &mut BytesMut,
+    seen: &mut usize,
+    most: usize,
+    context: &mut Context<'_>,
+    parse: impl Fn(&[u8]) -> Result<Option<(T, usize)>, Error>,
+) -> Poll<Result<Option<T>, Error>> {
+    loop {
+        let new = rest.len() > *seen && (*seen == 0 || rest.len() > most || head::may_be_whole(rest, *seen));
+        if new && let Some((head, length)) = parse(rest)? {
+            advance(rest, length);
+            *seen = 0;
+            return Poll::Ready(Ok(Some(head)));
+        }
+        *seen = rest.len();
+        // Most heads come alone and whole, and need not be kept to be read.
+        let read = ready!(poll_read(stream, context, |bytes| {
+            let whole = match rest.is_empty() {
+                true => parse(bytes)?,
+                false => None,
+            };
+            if rest.is_empty() {
+                *seen = bytes.len();
+            }
+            let used = whole.as_ref().map_or(0, |(_, length)| *length);
+            rest.extend_from_slice(&bytes[used..]);
+            Ok((bytes.is_empty(), whole))
+        }));
+        match read? {
+            Err(error) => return Poll::Ready(Err(error)),
+            Ok((true, _)) => return Poll::Ready(Ok(None)),
+            Ok((false, Some((head, _)))) => {
+                *seen = 0;
+                return Poll::Ready(Ok(Some(head)));
+            }
+            Ok((false, None)) => {}
+        }
+    }
+}
+
+/// Takes so much of what has been read off its beginning; an empty rest holds no memory.
+pub(super) fn advance(rest: &mut BytesMut, count: usize) {
+    match count == rest.len() {
+        true => *rest = BytesMut::new(),
+        false => rest.advance(count),
+    }
+}
+
+/// Reads once, at most so much; nothing is the end. `much` is whether there was more than could be read the last time: only
+/// then is memory taken to read into, so that a body that comes in crumbs holds no more than it has.
 pub(super) fn poll_bytes(
     stream: &mut (impl AsyncRead + Unpin),
     context: &mut Context<'_>,
     most: u64,
+    much: &mut bool,
 ) -> Poll<io::Result<Bytes>> {
     let most = usize::try_from(most).map_or(MOST, |most| most.min(MOST));
-    if most < SIZE / 8 {
-        return poll_read(&mut stream.take(most as u64), context, Bytes::copy_from_slice);
+    if !std::mem::take(much) || most <= SIZE {
+        let mut limited = stream.take(most as u64);
+        let bytes = ready!(poll_read(&mut limited, context, Bytes::copy_from_slice))?;
+        *much = bytes.len() == SIZE;
+        return Poll::Ready(Ok(bytes));
     }
     let mut bytes = BytesMut::with_capacity(most);
     let mut limited = stream.take(most as u64);
-    let read = std::pin::pin!(limited.read_buf(&mut bytes));
-    ready!(read.poll(context))?;
-    Poll::Ready(Ok(bytes.freeze()))
+    ready!(pin!(limited.read_buf(&mut bytes)).poll(context))?;
+    *much = bytes.len() > most / 2;
+    Poll::Ready(Ok(match *much {
+        true => bytes.freeze(),
+        false => Bytes::copy_from_slice(&bytes),
+    }))
 }
 
 /// Whether there is nothing to read: neither bytes nor an end. Nothing is asked of the operating system unless it has said
 /// that there is something.
 pub(super) fn is_quiet(stream: &mut (impl AsyncRead + Unpin)) -> bool {
     let mut byte = [0];
-    let mut context = Context::from_waker(std::task::Waker::noop());
-    let read = Pin::new(stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte));
-    read.is_pending()
+    let looks = poll_fn(|context| {
+        let read = Pin::new(&mut *stream).poll_read(context, &mut ReadBuf::new(&mut byte));
+        Poll::Ready(read.is_pending())
+    });
+    // A task that has had its share of the thread would be told that there is nothing.
+    let looked = pin!(unconstrained(looks)).poll(&mut Context::from_waker(Waker::noop()));
+    looked == Poll::Ready(true)
 }

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use futures::future::BoxFuture;
-use http::{Method, Version};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
@@ -21,7 +20,7 @@ use super::head::{self, Asked};
 use super::incoming::{Incoming, Shared};
 use super::output::{Output, Sending};
 use super::remaining::Remaining;
-use super::{Error, Interims, scratch};
+use super::{Error, Interims, MAX_HEAD, scratch};
 use crate::body::{Body, Tunnel};
 use crate::message::{Request, Response};
 use crate::metrics::Metrics;
@@ -67,11 +66,7 @@ impl Client {
             interim: Output::default(),
             ending,
             seen: 0,
-            asked: Last {
-                method: Method::GET,
-                version: Version::HTTP_11,
-                keep: false,
-            },
+            asked: Last::unknown(),
         }
     }
 
@@ -91,52 +86,25 @@ impl Client {
                 tracing::debug!(%error, "connection ended");
                 Ok(None)
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                // Nothing is known of this one, and nothing behind it can be read.
+                self.asked = Last::unknown();
+                self.shared.reading().lost = true;
+                Err(error)
+            }
         }
     }
 
     fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Asked>, Error>> {
         let reading = &mut *self.shared.reading();
-        loop {
-            let rest = &mut reading.rest;
-            if rest.len() > self.seen
-                && (self.seen == 0 || head::may_be_whole(rest, self.seen))
-                && let Some((asked, length)) = head::request(rest)?
-            {
-                rest.advance(length);
-                self.seen = 0;
-                return Poll::Ready(Ok(Some(asked)));
-            }
-            self.seen = rest.len();
-            // Most requests come alone and whole, and need not be kept to be read.
-            let read = scratch::poll_read(&mut reading.half, context, |bytes| {
-                let mut whole = None;
-                if rest.is_empty() {
-                    whole = head::request(bytes)?;
-                    self.seen = bytes.len();
-                }
-                let used = whole.as_ref().map_or(0, |(_, length)| *length);
-                rest.extend_from_slice(&bytes[used..]);
-                Ok((bytes.is_empty(), whole))
-            });
-            match read {
-                Poll::Ready(read) => {
-                    let (end, whole) = read.map_err(Error::Io).flatten()?;
-                    if end {
-                        return Poll::Ready(Ok(None));
-                    }
-                    if let Some((asked, _)) = whole {
-                        self.seen = 0;
-                        return Poll::Ready(Ok(Some(asked)));
-                    }
-                }
-                Poll::Pending if rest.is_empty() => {
-                    ready!(self.ending.as_mut().poll(context));
-                    return Poll::Ready(Ok(None));
-                }
-                Poll::Pending => return Poll::Pending,
-            }
+        reading.skip_empty_lines();
+        let (half, rest) = (&mut reading.half, &mut reading.rest);
+        let head = scratch::poll_head(half, rest, &mut self.seen, MAX_HEAD, context, head::request);
+        if head.is_pending() {
+            ready!(self.ending.as_mut().poll(context));
+            return Poll::Ready(Ok(None));
         }
+        head
     }
 
     fn begin(&mut self, asked: Asked) -> (Request, Body) {
@@ -196,12 +164,12 @@ impl Client {
         }
     }
 
-    /// Writes the response to the last request, to its end, and says what is to become of the connection.
+    /// Writes the response to the last request, to its end, and says what is to become of the connection. The request's body
+    /// must have been dropped, or be read in another task.
     pub(crate) async fn respond(&mut self, mut response: Response) -> After {
-        // Whether all of the request's body is here already or does not matter: else it would be in the way of the next.
-        let unread =
-            poll_fn(|context| Poll::Ready(self.shared.reading().poll_end(context) == Poll::Ready(false)));
-        let keep = self.asked.keep && !unread.await;
+        let begun = poll_fn(|context| self.poll_interims(context)).await;
+        let can_follow = poll_fn(|context| Poll::Ready(self.shared.reading().poll_answered(context))).await;
+        let keep = self.asked.keep && can_follow;
         let Answer {
             head,
             framed,
@@ -210,12 +178,18 @@ impl Client {
         let (body, tunnel) = response.body.or_tunnel();
         let mut sending = Sending::new(head, body, framed);
         let sent = poll_fn(|context| {
-            if let Err(error) = ready!(self.poll_interims(context)) {
-                return Poll::Ready(Err(error.into()));
+            let sent = sending.poll(&mut self.writer, context);
+            // A client that has gone is not waited for until there is something to tell it.
+            if sent.is_pending() && self.shared.reading().poll_gone(context).is_ready() {
+                return Poll::Ready(Err(io::Error::from(io::ErrorKind::ConnectionAborted).into()));
             }
-            sending.poll(&mut self.writer, context)
+            sent
         });
-        if let Err(error) = sent.await {
+        let sent = match begun {
+            Ok(()) => sent.await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = sent {
             tracing::debug!(%error, "response not sent to its end");
             return After::Close;
         }
@@ -231,8 +205,13 @@ impl Client {
 
     /// Closes the connection. A client that is still sending would lose what it has not read yet if it were closed at once.
     pub(crate) async fn close(mut self) {
-        if self.shared.reading().is_at_an_end() {
-            return;
+        {
+            let mut reading = self.shared.reading();
+            if reading.is_at_an_end() {
+                return;
+            }
+            // Somebody may still send it on, and must not do so with a hole in it.
+            reading.lost = true;
         }
         let lingers = async {
             self.writer.shutdown().await?;

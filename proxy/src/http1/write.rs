@@ -19,7 +19,8 @@ pub(super) fn request_line(to: &mut Vec<u8>, request: &Request) {
     to.push(b' ');
     let uri = &request.uri;
     let target = match (uri.scheme(), uri.authority(), uri.path_and_query()) {
-        (None, None, Some(path)) => Some(path.as_str()),
+        // Of a query alone the path is missing.
+        (None, None, Some(path)) => Some(path.as_str()).filter(|path| path.starts_with(['/', '*'])),
         (None, Some(authority), None) => Some(authority.as_str()),
         _ => None,
     };

@@ -7,11 +7,10 @@ use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 
 use super::gate::{Gate, Slot};
-use super::relay::relay;
 use super::settings::Settings;
 use super::stream::{Stream, dial};
 use super::tls::Inside;
-use super::{Broken, Hold, Lease, NoConnection, SendError};
+use super::{Broken, Hold, Lease, NoConnection, SendError, relay};
 use crate::balance::{Endpoint, Limit};
 use crate::body::Body;
 use crate::http1::{self, Exchanged, Interims, Wire, exchange};
@@ -173,7 +172,8 @@ pub(super) async fn send(
         upload,
         keep,
     } = exchanged.map_err(|error| broken(&error, reused))?;
-    connection.usable = keep;
+    let tunnel = is_tunnel(request, &response);
+    connection.usable = keep && !tunnel;
     let at_once = remaining.at_once(&mut connection.wire.rest);
     let lease = Lease {
         hold: Hold::Http1(connection),
@@ -181,8 +181,12 @@ pub(super) async fn send(
         _permit: permit,
     };
     response.body = match (upload, at_once) {
-        _ if is_tunnel(request, &response) => Body::tunnel(lease),
-        (Some(upload), at_once) => relay(lease, upload, remaining, at_once),
+        _ if tunnel => Body::tunnel(lease),
+        (Some(upload), None) if remaining.is_over() => {
+            relay::upload(lease, upload);
+            Body::default()
+        }
+        (Some(upload), at_once) => relay::both(lease, upload, remaining, at_once),
         (None, Some(whole)) => {
             lease.finish();
             Body::text(whole)
@@ -198,14 +202,14 @@ fn is_tunnel(request: &Request, response: &Response) -> bool {
         || request.method == Method::CONNECT && response.status.is_success()
 }
 
-fn broken(error: &http1::Broken, reused: bool) -> SendError {
+fn broken(error: &http1::NoAnswer, reused: bool) -> SendError {
     let (how, why) = match error {
-        http1::Broken::Closed(_) => (
+        http1::NoAnswer::Closed(_) => (
             Broken::Closed,
             format!("connection broke before the response: {error}"),
         ),
-        http1::Broken::Malformed(_) => (Broken::Malformed, format!("the response cannot be read: {error}")),
-        http1::Broken::Body(_) => (Broken::Request, error.to_string()),
+        http1::NoAnswer::Malformed(_) => (Broken::Malformed, format!("the response cannot be read: {error}")),
+        http1::NoAnswer::Body(_) => (Broken::Request, error.to_string()),
     };
     SendError::Broken { how, why, reused }
 }

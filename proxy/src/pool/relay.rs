@@ -15,8 +15,17 @@ use crate::http1::{Remaining, Upload};
 /// How much of a response waits for its client, in frames.
 const WAITING: usize = 1;
 
+/// Sends the rest of a request whose response has none; the connection is given back when it has ended.
+pub(super) fn upload(mut lease: Lease, mut upload: Upload) {
+    tokio::spawn(async move {
+        finish(None, &mut upload, &mut lease)
+            .await
+            .then(|| lease.finish());
+    });
+}
+
 /// The body of the response, of which `begun` is here already; the connection is given back when both have ended.
-pub(super) fn relay(lease: Lease, upload: Upload, remaining: Remaining, begun: Option<Bytes>) -> Body {
+pub(super) fn both(lease: Lease, upload: Upload, remaining: Remaining, begun: Option<Bytes>) -> Body {
     let (frames, body) = mpsc::channel(WAITING);
     tokio::spawn(carry(lease, upload, remaining, begun, frames));
     Body::relayed(body)
@@ -68,13 +77,18 @@ async fn carry(
         }
     }
     drop(frames);
-    let sent = poll_fn(|context| {
-        go_on(&mut sent, &mut upload, &mut lease, context);
+    finish(sent, &mut upload, &mut lease)
+        .await
+        .then(|| lease.finish());
+}
+
+/// Whether all of the request could be sent.
+async fn finish(mut sent: Option<bool>, upload: &mut Upload, lease: &mut Lease) -> bool {
+    poll_fn(|context| {
+        go_on(&mut sent, upload, lease, context);
         sent.map_or(Poll::Pending, Poll::Ready)
-    });
-    if sent.await {
-        lease.finish();
-    }
+    })
+    .await
 }
 
 /// Sends what there is of the request, until it is known whether all of it could be sent.

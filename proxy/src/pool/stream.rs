@@ -16,7 +16,7 @@ use super::settings::Settings;
 use super::tls::Inside;
 use crate::listen::keep_alive;
 
-/// One type for both, so that hyper's clients are in the program once.
+/// One type for both, so that what uses it is in the program once.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Plain(TcpStream),

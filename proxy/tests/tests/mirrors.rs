@@ -4,6 +4,7 @@ use http::{Method, Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use outrigger_proxy::protocol::mesh::Mirror;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 
 use super::client::{full, request};
@@ -74,4 +75,20 @@ async fn a_share_of_nothing_is_nothing() {
     assert_eq!(rig.client().await.bodies(5).await, ["v1"; 5]);
     let came = futures::FutureExt::now_or_never(listener.accept());
     assert!(came.is_none());
+}
+
+/// Whatever it speaks then, no request is sent on that connection.
+#[tokio::test]
+async fn a_mirror_that_switches_protocols_is_not_asked_again_there() {
+    let (listener, mirror) = server::port().await;
+    let rig = rig(1_000_000, mirror).await;
+    let mut client = rig.client().await;
+    for _ in 0..2 {
+        assert_eq!(client.get("/").await.body, "v1");
+        let (mut stream, _) = listener.accept().await.unwrap();
+        server::read_until(&mut stream, "\r\n\r\n").await;
+        let switch = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
+        stream.write_all(switch).await.unwrap();
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+    }
 }
