@@ -66,6 +66,13 @@ def _floor(site: Site, _protocol: Protocol) -> list[Process]:
     return [site.start(site.load, "floor", "127.0.0.1:8001", f"{network.PODS[0]}:{network.PORT}")]
 
 
+def _redirected(site: Site, _protocol: Protocol) -> list[Process]:
+    """The floor in a sidecar's place."""
+    listen = f"127.0.0.1:{network.OUTBOUND_PORT}"
+    to = f"{network.PODS[0]}:{network.PORT}"
+    return [site.start(site.load, "floor", listen, to, user=network.OUTBOUND_USER)]
+
+
 def _hyper(site: Site, _protocol: Protocol) -> list[Process]:
     return [site.start(site.load, "pass", "127.0.0.1:8005", f"{network.PODS[0]}:{network.PORT}")]
 
@@ -131,6 +138,7 @@ def _paired(site: Site, _protocol: Protocol) -> list[Process]:
 CONTENDERS = (
     Contender("direct", "direct", f"{network.PODS[0]}:{network.PORT}", _direct),
     Contender("floor", "TCP floor (copy)", "127.0.0.1:8001", _floor),
+    Contender("redirected", "TCP floor, redirected", f"{network.RAW_SERVICE}:80", _redirected),
     Contender("hyper", "HTTP/1 floor (hyper)", "127.0.0.1:8005", _hyper),
     Contender("nginx", "nginx", "127.0.0.1:8002", _nginx),
     Contender("haproxy", "haproxy", "127.0.0.1:8003", _haproxy),

@@ -126,7 +126,7 @@ def _memory_when(client: subprocess.Popen[str], state: str, target: Target) -> f
 
 
 L7 = frozenset({"direct", "nginx", "haproxy", "envoy", "outbound", "inbound", "paired"})
-PROXIES = L7 - {"direct"} | {"floor", "hyper", "opaque"}
+PROXIES = L7 - {"direct"} | {"floor", "redirected", "hyper", "opaque"}
 OPEN_LOOP = "Open loop, 4 connections, messages of 100 bytes: latency is from the moment at which"
 SIZES = {3: "3 bytes", 16384: "16 KiB"}
 
