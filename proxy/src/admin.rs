@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
-use ::http::header::{ALLOW, CONNECTION};
+use ::http::header::ALLOW;
 use ::http::{HeaderMap, Method, StatusCode};
 use bytes::BytesMut;
 use tokio::net::{TcpListener, TcpStream};
@@ -112,11 +112,7 @@ impl Admin {
                         Some(Err(_)) | None => return,
                     }
                 }
-                Err(error) => {
-                    let mut refusal = text(StatusCode::BAD_REQUEST, format!("{error}\n"));
-                    refusal.headers.set(&CONNECTION, "close");
-                    refusal
-                }
+                Err(error) => text(StatusCode::BAD_REQUEST, format!("{error}\n")),
                 Ok(None) => return,
             };
             let After::Next = client.respond(response).await else {

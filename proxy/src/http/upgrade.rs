@@ -55,11 +55,11 @@ pub(super) async fn carry(client: http1::Client, upstream: Tunnel) {
     let Tunnel::Http1(mut lease) = upstream else {
         return;
     };
-    let Some(wire) = lease.wire() else {
-        return;
+    let (Some(client), Some(wire)) = (client.into_stream(), lease.wire()) else {
+        return tracing::debug!("not upgraded: the request's body is still read");
     };
     let upstream = Prefixed::new(std::mem::take(&mut wire.rest), &mut wire.stream);
-    if let Err(error) = tcp::copy(client.into_stream(), upstream).await {
+    if let Err(error) = tcp::copy(client, upstream).await {
         tracing::debug!(%error, "upgraded connection ended");
     }
 }

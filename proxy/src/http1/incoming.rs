@@ -61,6 +61,14 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// The stream to read from, and what has been read of it.
+    pub(super) fn into_rest(self) -> (OwnedReadHalf, BytesMut) {
+        let reading = self.reading.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (reading.half, reading.rest)
+    }
+}
+
 impl Reading {
     /// The end of the request, or that there is none: whether another request may be read. Whoever has taken the body has to
     /// have dropped it, or to read it in another task.

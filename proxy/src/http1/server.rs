@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures::future::BoxFuture;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::timeout;
@@ -22,6 +22,7 @@ use super::output::{Output, Sending};
 use super::remaining::Remaining;
 use super::{Error, Interims, MAX_HEAD, scratch};
 use crate::body::{Body, Tunnel};
+use crate::detect::Prefixed;
 use crate::message::{Request, Response};
 use crate::metrics::Metrics;
 
@@ -220,52 +221,10 @@ impl Client {
         let _ = timeout(LINGER, lingers).await;
     }
 
-    /// The bytes that come from now on, whatever they are.
-    pub(crate) fn into_stream(self) -> Raw {
-        Raw {
-            shared: self.shared,
-            writer: self.writer,
-        }
-    }
-}
-
-/// A connection that speaks HTTP no longer.
-#[derive(Debug)]
-pub(crate) struct Raw {
-    shared: Arc<Shared>,
-    writer: OwnedWriteHalf,
-}
-
-impl AsyncRead for Raw {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let reading = &mut *self.shared.reading();
-        if reading.rest.is_empty() {
-            return Pin::new(&mut reading.half).poll_read(context, buffer);
-        }
-        let count = reading.rest.len().min(buffer.remaining());
-        buffer.put_slice(&reading.rest.split_to(count));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Raw {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.writer).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.writer).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.writer).poll_shutdown(context)
+    /// The bytes that come from now on, whatever they are; `None` if somebody still holds the body of a request.
+    pub(crate) fn into_stream(self) -> Option<Prefixed<TcpStream>> {
+        let (half, rest) = Arc::into_inner(self.shared)?.into_rest();
+        let stream = half.reunite(self.writer).ok()?;
+        Some(Prefixed::new(rest, stream))
     }
 }

@@ -4,23 +4,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::rig::Rig;
-use super::server::{self, read_until};
+use super::server::{self, asked, read_until, says};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-
-/// A client that has said this, and the server that has read its head.
-async fn asked(rig: &Rig, listener: &tokio::net::TcpListener, sent: &str) -> (TcpStream, TcpStream) {
-    let mut client = TcpStream::connect(rig.proxy.outbound).await.unwrap();
-    client.write_all(sent.as_bytes()).await.unwrap();
-    let (mut server, _) = listener.accept().await.unwrap();
-    read_until(&mut server, "\r\n\r\n").await;
-    (client, server)
-}
-
-async fn says(stream: &mut TcpStream, text: &str) {
-    stream.write_all(text.as_bytes()).await.unwrap();
-}
 
 /// Waits for the other side's end; everything before it is thrown away.
 async fn ends(stream: &mut TcpStream) {
@@ -32,7 +19,7 @@ async fn ends(stream: &mut TcpStream) {
 async fn a_client_that_leaves_a_silent_stream_is_noticed() {
     let (listener, address) = server::port().await;
     let rig = Rig::with(&[address]).await;
-    let (mut client, mut server) = asked(&rig, &listener, GET).await;
+    let (mut client, mut server) = asked(rig.proxy.outbound, &listener, GET).await;
     says(
         &mut server,
         "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n",
@@ -47,7 +34,7 @@ async fn a_client_that_leaves_a_silent_stream_is_noticed() {
 async fn a_client_that_leaves_before_the_answer_is_noticed() {
     let (listener, address) = server::port().await;
     let rig = Rig::with(&[address]).await;
-    let (client, mut server) = asked(&rig, &listener, GET).await;
+    let (client, mut server) = asked(rig.proxy.outbound, &listener, GET).await;
     drop(client);
     ends(&mut server).await;
 }
@@ -59,7 +46,7 @@ async fn an_upload_goes_on_behind_its_answer() {
     let (listener, address) = server::port().await;
     let rig = Rig::with(&[address]).await;
     let post = format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {LENGTH}\r\n\r\n");
-    let (mut client, mut server) = asked(&rig, &listener, &post).await;
+    let (mut client, mut server) = asked(rig.proxy.outbound, &listener, &post).await;
     for status in ["204 No Content", "200 OK\r\ncontent-length: 0"] {
         says(&mut server, &format!("HTTP/1.1 {status}\r\n\r\n")).await;
         let head = read_until(&mut client, "\r\n\r\n").await;
@@ -81,7 +68,7 @@ async fn both_sides_speak_at_once() {
     let (listener, address) = server::port().await;
     let rig = Rig::with(&[address]).await;
     let post = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
-    let (mut client, mut server) = asked(&rig, &listener, post).await;
+    let (mut client, mut server) = asked(rig.proxy.outbound, &listener, post).await;
     for _ in 0..2 {
         says(
             &mut server,
@@ -105,7 +92,7 @@ async fn both_sides_speak_at_once() {
 async fn the_last_answer_arrives() {
     let (listener, address) = server::port().await;
     let rig = Rig::with(&[address]).await;
-    let (mut client, mut server) = asked(&rig, &listener, GET).await;
+    let (mut client, mut server) = asked(rig.proxy.outbound, &listener, GET).await;
     says(&mut server, OK).await;
     read_until(&mut client, "ok").await;
     says(
@@ -125,7 +112,7 @@ async fn a_drain_waits_for_no_half_of_a_head() {
     let rig = Rig::with(&[address]).await;
     let mut clients = Vec::new();
     for rest in ["GE", "\r\n", ""] {
-        let (mut client, mut server) = asked(&rig, &listener, GET).await;
+        let (mut client, mut server) = asked(rig.proxy.outbound, &listener, GET).await;
         says(&mut server, OK).await;
         read_until(&mut client, "ok").await;
         says(&mut client, rest).await;

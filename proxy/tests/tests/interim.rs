@@ -1,40 +1,25 @@
 //! Interim responses (1xx) of applications.
 
-use std::net::SocketAddr;
-
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use outrigger_proxy::protocol::mesh::{Mirror, Retries};
 use outrigger_proxy::protocol::{ENDPOINTS, SERVICE};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::client::{Client, answer, empty, full, http2, request2};
 use super::control_plane::ControlPlane;
 use super::published::{default_http, endpoints, http, route, to};
 use super::rig::{Proxy, Rig, VIP};
-use super::server::{self, read_until};
+use super::server::{self, asked, read_until, says};
 
 const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n";
 const PROCESSING: &str = "HTTP/1.1 102 Processing\r\n\r\n";
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
-/// A client that has asked, and the server that has been asked.
-async fn asked(proxy: SocketAddr, listener: &TcpListener, sent: &str) -> (TcpStream, TcpStream) {
-    let mut client = TcpStream::connect(proxy).await.unwrap();
-    client.write_all(sent.as_bytes()).await.unwrap();
-    let (mut server, _) = listener.accept().await.unwrap();
-    read_until(&mut server, "\r\n\r\n").await;
-    (client, server)
-}
-
 fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())
-}
-
-async fn says(stream: &mut TcpStream, text: &str) {
-    stream.write_all(text.as_bytes()).await.unwrap();
 }
 
 /// The status of each response up to and with the one that ends so.

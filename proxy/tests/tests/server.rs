@@ -11,7 +11,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rustls::pki_types::PrivatePkcs8KeyDer;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -136,4 +136,17 @@ pub(crate) async fn read_until(stream: &mut TcpStream, end: &str) -> String {
         }
     }
     String::from_utf8(read).unwrap()
+}
+
+/// A client that has said this to a proxy, and the server that has read its head.
+pub(crate) async fn asked(proxy: SocketAddr, listener: &TcpListener, sent: &str) -> (TcpStream, TcpStream) {
+    let mut client = TcpStream::connect(proxy).await.unwrap();
+    client.write_all(sent.as_bytes()).await.unwrap();
+    let (mut server, _) = listener.accept().await.unwrap();
+    read_until(&mut server, "\r\n\r\n").await;
+    (client, server)
+}
+
+pub(crate) async fn says(stream: &mut TcpStream, text: &str) {
+    stream.write_all(text.as_bytes()).await.unwrap();
 }
