@@ -1,10 +1,11 @@
 //! Files of what clients and servers may write, each with a verdict in the table beside them (testdata/requests.md and
-//! testdata/responses.md), replayed through a real proxy.
+//! testdata/responses.md), replayed through a real proxy, as they are and changed at random.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod changes;
 mod requests;
 mod responses;
 mod seen;

@@ -7,8 +7,8 @@ use super::seen::Seen;
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Seen, usize)>, String> {
     let Some(end) = find(bytes, b"\r\n\r\n") else {
         return match bytes.first() {
-            Some(b'A'..=b'z') | None => Ok(None),
-            Some(_) => Err("it does not begin with a method".into()),
+            Some(first) if !is_token(*first) => Err("it does not begin with a method".into()),
+            _ => Ok(None),
         };
     };
     let mut lines = lines(&bytes[..end])?.into_iter();
@@ -69,7 +69,7 @@ fn chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, Fields, usize)>, String> {
         if size == 0 {
             break;
         }
-        let Some(data) = bytes.get(at..at + size + 2) else {
+        let Some(data) = bytes.get(at..at.saturating_add(size).saturating_add(2)) else {
             return Ok(None);
         };
         let Some(data) = data.strip_suffix(b"\r\n") else {
