@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::body::Body;
 use crate::config::Config;
 use crate::drain::Drain;
-use crate::exchange::Client;
+use crate::fetch::Client;
 use crate::http1::{self, After};
 use crate::mesh::Mesh;
 use crate::message::{Request, Response};

@@ -20,7 +20,7 @@ pub mod config;
 pub mod detect;
 pub mod discovery;
 pub mod drain;
-mod exchange;
+mod fetch;
 pub mod http;
 mod http1;
 pub mod inbound;

@@ -111,146 +111,80 @@ mod tests {
         Body::fed(mpsc::channel(1).1)
     }
 
+    /// The fields but for the date, how the body is framed, and whether the connection stays.
+    fn answered(asked: &str, status: u16, header: &str, body: Body) -> String {
+        let (method, version) = match asked.strip_suffix(" 1.0") {
+            Some(method) => (method, Version::HTTP_10),
+            None => (asked, Version::HTTP_11),
+        };
+        let asked = Last {
+            method: method.parse().unwrap(),
+            version,
+            keep: true,
+        };
+        let mut response = Response::of(StatusCode::from_u16(status).unwrap(), body);
+        if let Some((name, value)) = header.split_once(": ") {
+            response.headers.add(&name.parse().unwrap(), value);
+        }
+        let Answer { head, framed, keep } = answer(&asked, true, &mut response);
+        let head = String::from_utf8(head).unwrap();
+        let lines = head.strip_suffix("\r\n\r\n").unwrap().split("\r\n").skip(1);
+        let (dates, fields): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with("date: "));
+        assert_eq!(dates.len(), 1, "{head}");
+        let then = if keep { "stays" } else { "closes" };
+        format!("{} {framed:?}, {then}", fields.join(", "))
+            .trim_start()
+            .into()
+    }
+
     #[test]
     fn answers() {
-        let (get, head, connect) = (Method::GET, Method::HEAD, Method::CONNECT);
-        let (new, old) = (Version::HTTP_11, Version::HTTP_10);
-        for (method, version, status, body, headers, expected, framed, keep) in [
+        let (none, hi) = (Body::default, || Body::text("hi"));
+        for (found, expected) in [
             (
-                &get,
-                new,
-                200,
-                Body::text("hi"),
-                &[][..],
-                "200 content-length: 2",
-                Framed::Length(2),
-                true,
+                answered("GET", 200, "", hi()),
+                "content-length: 2 Length(2), stays",
             ),
             (
-                &get,
-                new,
-                200,
-                Body::default(),
-                &[],
-                "200 content-length: 0",
-                Framed::Length(0),
-                true,
+                answered("GET", 200, "", none()),
+                "content-length: 0 Length(0), stays",
             ),
             (
-                &get,
-                new,
-                200,
-                streamed(),
-                &[],
-                "200 transfer-encoding: chunked",
-                Framed::Chunked,
-                true,
+                answered("GET", 200, "", streamed()),
+                "transfer-encoding: chunked Chunked, stays",
             ),
             (
-                &get,
-                new,
-                200,
-                streamed(),
-                &[("content-length", "2")],
-                "200 content-length: 2",
-                Framed::Length(2),
-                true,
+                answered("GET", 200, "content-length: 2", streamed()),
+                "content-length: 2 Length(2), stays",
             ),
-            (&get, old, 200, streamed(), &[], "200", Framed::UntilClose, false),
+            (answered("GET 1.0", 200, "", streamed()), "UntilClose, closes"),
             (
-                &head,
-                new,
-                200,
-                Body::text("hi"),
-                &[],
-                "200 content-length: 2",
-                Framed::Length(0),
-                true,
+                answered("HEAD", 200, "", hi()),
+                "content-length: 2 Length(0), stays",
+            ),
+            (answered("HEAD", 200, "", none()), "Length(0), stays"),
+            (
+                answered("HEAD", 200, "content-length: 9", none()),
+                "content-length: 9 Length(0), stays",
             ),
             (
-                &head,
-                new,
-                200,
-                Body::default(),
-                &[],
-                "200",
-                Framed::Length(0),
-                true,
+                answered("GET", 204, "content-length: 0", none()),
+                "Length(0), stays",
             ),
             (
-                &head,
-                new,
-                200,
-                Body::default(),
-                &[("content-length", "9")],
-                "200 content-length: 9",
-                Framed::Length(0),
-                true,
+                answered("GET", 304, "content-length: 9", none()),
+                "content-length: 9 Length(0), stays",
             ),
             (
-                &get,
-                new,
-                204,
-                Body::default(),
-                &[("content-length", "0")],
-                "204",
-                Framed::Length(0),
-                true,
+                answered("CONNECT", 405, "", hi()),
+                "content-length: 2 Length(2), stays",
             ),
             (
-                &get,
-                new,
-                304,
-                Body::default(),
-                &[("content-length", "9")],
-                "304 content-length: 9",
-                Framed::Length(0),
-                true,
-            ),
-            (
-                &connect,
-                new,
-                405,
-                Body::text("no"),
-                &[],
-                "405 content-length: 2",
-                Framed::Length(2),
-                true,
-            ),
-            (
-                &get,
-                new,
-                200,
-                Body::default(),
-                &[("connection", "close")],
-                "200 connection: close, content-length: 0",
-                Framed::Length(0),
-                false,
+                answered("GET", 200, "connection: close", none()),
+                "connection: close, content-length: 0 Length(0), closes",
             ),
         ] {
-            let mut response = Response::of(StatusCode::from_u16(status).unwrap(), body);
-            for (name, value) in headers {
-                response.headers.add(&name.parse().unwrap(), value);
-            }
-            let asked = Last {
-                method: method.clone(),
-                version,
-                keep: true,
-            };
-            let answer = answer(&asked, true, &mut response);
-            let text = String::from_utf8(answer.head).unwrap();
-            let lines: Vec<_> = text.trim_end().split("\r\n").collect();
-            let fields: Vec<_> = lines[1..]
-                .iter()
-                .filter(|line| !line.starts_with("date: "))
-                .copied()
-                .collect();
-            assert_eq!(fields.len() + 2, lines.len(), "{text}");
-            let found = format!("{} {}", &lines[0][9..12], fields.join(", "));
-            assert_eq!(
-                (found.trim(), answer.framed, answer.keep),
-                (expected, framed, keep)
-            );
+            assert_eq!(found, expected);
         }
     }
 

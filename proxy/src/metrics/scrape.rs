@@ -1,5 +1,5 @@
 //! One scrape for both: the application's metrics, streamed, and the proxy's own behind them. A scrape of the proxy
-//! never fails because of the application. Before it on the path: `admin`; after it: `exchange`, `merge`.
+//! never fails because of the application. Before it on the path: `admin`; after it: `fetch`, `merge`.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::merge::Lines;
 use super::{Metrics, ScrapeFailure};
 use crate::body::Body;
 use crate::drain::Drain;
-use crate::exchange::{Answer, Client, target};
+use crate::fetch::{Answer, Client, target};
 use crate::message::Response;
 
 /// How long the scraper waits, in seconds; it says so itself.

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::exchange::Anyone;
+use crate::fetch::Anyone;
 use crate::protocol::mesh;
 
 /// What is spoken inside of TLS, as ALPN names it (RFC 7301); opaque bytes offer nothing.

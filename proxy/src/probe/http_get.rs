@@ -1,4 +1,4 @@
-//! `httpGet`, as the kubelet sends it. Before it on the path: `prober`; after it: `exchange`.
+//! `httpGet`, as the kubelet sends it. Before it on the path: `prober`; after it: `fetch`.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use http::header::{
 use http_body_util::BodyExt as _;
 
 use super::{HttpGet, HttpHeader, Scheme};
-use crate::exchange::{self, Answer, Client, target};
+use crate::fetch::{self, Answer, Client, target};
 
 /// How much of a body is read, in bytes, as in the kubelet. A body that breaks off before that fails the probe.
 const BODY: usize = 10 << 10;
@@ -51,7 +51,7 @@ pub(super) async fn deliver(
 ) -> anyhow::Result<(StatusCode, String)> {
     let mut headers = headers(get, agent)?;
     let sent = match send(client, get, get.scheme, pod, headers.clone()).await {
-        Err(error) if exchange::not_tls(&error) => {
+        Err(error) if fetch::not_tls(&error) => {
             headers.remove(AUTHORIZATION);
             send(client, get, Scheme::Http, pod, headers).await
         }

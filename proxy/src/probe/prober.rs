@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::{Handler, Probe, Probes, grpc, http_get, is_hook};
-use crate::exchange::Client;
+use crate::fetch::Client;
 
 /// How often one probe may run at the same time. The kubelet runs it once; the rest is for people. More wait, each
 /// for no longer than its probe may take.
