@@ -24,6 +24,7 @@ use crate::mesh::Destination;
 use crate::message::{Request, Response, text};
 use crate::metrics::{Direction, Metrics};
 use crate::pool::{CONNECTION_WINDOW, STREAM_WINDOW};
+use crate::scratch;
 
 mod access;
 mod admission;
@@ -132,7 +133,7 @@ pub async fn serve(stream: Prefixed<TcpStream>, upstream: Upstream, downstream: 
 /// Nothing if the connection has ended, or is idle in a drain.
 async fn read_begun(stream: &mut TcpStream, begun: &mut BytesMut, drain: &Drain) -> std::io::Result<usize> {
     tokio::select! {
-        read = http1::read(stream, begun) => read,
+        read = scratch::read(stream, begun) => read,
         () = drain.begun_since(DRAIN_IDLE) => Ok(0),
     }
 }

@@ -1,13 +1,14 @@
 //! HTTP/1.1 (RFC 9112) on both sides of the proxy: `server` is a client's connection, `exchange` one request to an
 //! endpoint. Heads stay the bytes that came (`message::Fields`), a read goes into memory that all connections of a thread
-//! share, and an idle connection holds none. Whoever waits for a message reads and writes by itself, without a task behind
+//! share (`scratch`), and an idle connection holds none. Whoever waits for a message reads and writes by itself, without a task behind
 //! the connection. Parsing is `httparse`; what its messages mean is here.
 //!
-//! Pure: `head`, `framing`, `chunks`, `write`. With a socket: `scratch`, `remaining`, `output`, and the two sides.
+//! Pure: `head`, `framing`, `chunks`, `write`. With a socket: `arriving`, `remaining`, `output`, and the two sides.
 
 use std::io;
 
 mod answer;
+mod arriving;
 mod chunks;
 mod date;
 mod exchange;
@@ -17,7 +18,6 @@ mod incoming;
 mod interims;
 mod output;
 mod remaining;
-mod scratch;
 mod server;
 mod write;
 
@@ -26,7 +26,6 @@ pub(crate) use framing::{Misframed, misframed};
 pub(crate) use incoming::Incoming;
 pub(crate) use interims::Interims;
 pub(crate) use remaining::Remaining;
-pub(crate) use scratch::read;
 pub(crate) use server::{After, Client};
 
 /// What a request's head may take, in bytes; Envoy's default of 60 KiB.

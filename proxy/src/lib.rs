@@ -35,6 +35,7 @@ pub mod probe;
 pub mod protocol;
 pub mod resolver;
 pub mod route;
+mod scratch;
 pub mod tcp;
 pub mod wait;
 pub mod workers;

@@ -4,12 +4,16 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::balance::{self, Ask, Overflow};
 use crate::http::{Flag, Metered, Record};
 use crate::pool;
 use crate::route::{Backend, Target, choose};
+
+mod copy;
+
+pub(crate) use copy::copy;
 
 /// How many endpoints are tried before a connection is given up: Istio's default of two retries.
 pub(crate) const ATTEMPTS: usize = 3;
@@ -119,45 +123,5 @@ async fn carry(
     match record.meter() {
         Some(meter) => copy(Metered::new(stream, meter), upstream).await,
         None => copy(stream, upstream).await,
-    }
-}
-
-pub(crate) async fn copy(
-    mut one: impl AsyncRead + AsyncWrite + Unpin,
-    mut other: impl AsyncRead + AsyncWrite + Unpin,
-) -> io::Result<()> {
-    copy_bidirectional(&mut one, &mut other).await.map(|_| ())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn an_hour_of_silence_ends_nothing() {
-        let (mut client, one) = duplex(64);
-        let (other, mut server) = duplex(64);
-        let copying = tokio::spawn(copy(one, other));
-        let mut read = [0; 5];
-        for _ in 0..3 {
-            tokio::time::sleep(Duration::from_secs(3600)).await;
-            client.write_all(b"query").await.unwrap();
-            server.read_exact(&mut read).await.unwrap();
-            server.write_all(b"reply").await.unwrap();
-            client.read_exact(&mut read).await.unwrap();
-            assert_eq!(&read, b"reply");
-        }
-        // One side has ended; the other may still be silent for as long as it likes.
-        client.shutdown().await.unwrap();
-        assert_eq!(server.read(&mut read).await.unwrap(), 0);
-        tokio::time::sleep(Duration::from_secs(3600)).await;
-        server.write_all(b"later").await.unwrap();
-        client.read_exact(&mut read).await.unwrap();
-        drop(server);
-        copying.await.unwrap().unwrap();
     }
 }

@@ -14,10 +14,11 @@ use super::framing::{self, Framing};
 use super::head::{self, Answered};
 use super::output::{Framed, Sending, Unsent};
 use super::remaining::Remaining;
-use super::{Error, Interims, MAX_RESPONSE_HEAD, scratch, write};
+use super::{Error, Interims, MAX_RESPONSE_HEAD, arriving, write};
 use crate::body::{self, Body};
 use crate::http::strip;
 use crate::message::{Request, Response};
+use crate::scratch;
 
 /// A connection to a server.
 #[derive(Debug)]
@@ -134,7 +135,7 @@ fn poll_head<S: AsyncRead + AsyncWrite + Unpin>(
     context: &mut Context<'_>,
 ) -> Poll<Result<Answered, NoAnswer>> {
     let Wire { stream, rest } = wire;
-    let head = scratch::poll_head(stream, rest, seen, MAX_RESPONSE_HEAD, context, head::response);
+    let head = arriving::poll_head(stream, rest, seen, MAX_RESPONSE_HEAD, context, head::response);
     Poll::Ready(match ready!(head) {
         Ok(Some(answered)) => Ok(answered),
         Ok(None) => Err(NoAnswer::Closed(io::ErrorKind::UnexpectedEof.into())),

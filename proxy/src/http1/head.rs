@@ -139,13 +139,6 @@ fn fields(head: &[u8], parsed: &[Header<'_>]) -> Fields {
     Fields::parsed(head, parsed.len(), pairs)
 }
 
-/// Whether a head that was not whole may be it with what has come since, from `before` on. Looked at before it is parsed
-/// anew, so that one which comes byte by byte does not cost its length each time.
-pub(super) fn may_be_whole(bytes: &[u8], before: usize) -> bool {
-    let new = &bytes[before.saturating_sub(3)..];
-    memchr::memchr_iter(b'\n', new).any(|at| matches!(&new[at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,23 +208,6 @@ mod tests {
                 request(large.as_bytes()),
                 Err(Error::TooLarge(MAX_HEAD))
             ));
-        }
-    }
-
-    #[test]
-    fn only_an_empty_line_may_end_a_head() {
-        for (text, before, expected) in [
-            ("GET / HTTP/1.1\r\n", 0, false),
-            ("GET / HTTP/1.1\r\n\r", 16, false),
-            ("GET / HTTP/1.1\r\n\r\n", 17, true),
-            ("GET / HTTP/1.1\n\n", 15, true),
-            ("GET / HTTP/1.1\r\n\r\nabcdefgh", 22, false),
-        ] {
-            assert_eq!(
-                may_be_whole(text.as_bytes(), before),
-                expected,
-                "{text:?} {before}"
-            );
         }
     }
 

@@ -7,9 +7,10 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use tokio::net::tcp::OwnedReadHalf;
 
+use super::Error;
 use super::interims::Interims;
 use super::remaining::Remaining;
-use super::{Error, scratch};
+use crate::scratch;
 
 /// What of a body that nobody wants is read at most for the sake of the next request, in bytes.
 const UNWANTED: usize = 64 << 10;

@@ -6,9 +6,10 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use tokio::io::AsyncRead;
 
+use super::Error;
 use super::chunks::Chunks;
 use super::framing::Framing;
-use super::{Error, scratch};
+use crate::scratch;
 
 /// How the rest of a body is read.
 #[derive(Debug)]

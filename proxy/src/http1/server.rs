@@ -20,7 +20,7 @@ use super::head::{self, Asked};
 use super::incoming::{Incoming, Shared};
 use super::output::{Output, Sending};
 use super::remaining::Remaining;
-use super::{Error, Interims, MAX_HEAD, scratch};
+use super::{Error, Interims, MAX_HEAD, arriving};
 use crate::body::{Body, Tunnel};
 use crate::detect::Prefixed;
 use crate::message::{Request, Response};
@@ -100,7 +100,7 @@ impl Client {
         let reading = &mut *self.shared.reading();
         reading.skip_empty_lines();
         let (half, rest) = (&mut reading.half, &mut reading.rest);
-        let head = scratch::poll_head(half, rest, &mut self.seen, MAX_HEAD, context, head::request);
+        let head = arriving::poll_head(half, rest, &mut self.seen, MAX_HEAD, context, head::request);
         if head.is_pending() {
             ready!(self.ending.as_mut().poll(context));
             return Poll::Ready(Ok(None));

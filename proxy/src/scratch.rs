@@ -1,5 +1,6 @@
 //! Reading: into memory that all connections of a thread share, from which what has come is used at once or copied.
-//! Connections that wait hold no buffer, and what is read into is in the processor's cache.
+//! Connections that wait hold no buffer, and what is read into is in the processor's cache. Used by `http1`, which reads
+//! messages, and by `tcp`, which hands on what it has read.
 
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -11,8 +12,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::task::coop::unconstrained;
 
-use super::{Error, head};
-
 /// Most messages are read at once: a head, and a body of 16 KiB behind it.
 const SIZE: usize = 32 << 10;
 /// What is read at once of a body whose length is known, in bytes.
@@ -23,15 +22,24 @@ thread_local! {
 }
 
 /// Reads once, and gives what has come to `take`; nothing is the end.
-pub(super) fn poll_read<T>(
+pub(crate) fn poll_read<T>(
     stream: &mut (impl AsyncRead + Unpin),
     context: &mut Context<'_>,
     take: impl FnOnce(&[u8]) -> T,
 ) -> Poll<io::Result<T>> {
+    poll_pass(stream, context, |bytes, _| take(bytes))
+}
+
+/// The same for what may have to wait before it can go on with the bytes. It must not read itself.
+pub(crate) fn poll_pass<T>(
+    stream: &mut (impl AsyncRead + Unpin),
+    context: &mut Context<'_>,
+    take: impl FnOnce(&[u8], &mut Context<'_>) -> T,
+) -> Poll<io::Result<T>> {
     SCRATCH.with_borrow_mut(|scratch| {
         let mut buffer = ReadBuf::new(scratch);
         ready!(Pin::new(stream).poll_read(context, &mut buffer))?;
-        Poll::Ready(Ok(take(buffer.filled())))
+        Poll::Ready(Ok(take(buffer.filled(), context)))
     })
 }
 
@@ -46,51 +54,8 @@ pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin), kept: &mut Bytes
     .await
 }
 
-/// Reads until there is a head, which `parse` gives with its length, of at most so many bytes; `None` is the end of the
-/// stream. `seen` is how much of an unfinished one has been looked at, and 0 at first.
-pub(super) fn poll_head<T>(
-    stream: &mut (impl AsyncRead + Unpin),
-    rest: &mut BytesMut,
-    seen: &mut usize,
-    most: usize,
-    context: &mut Context<'_>,
-    parse: impl Fn(&[u8]) -> Result<Option<(T, usize)>, Error>,
-) -> Poll<Result<Option<T>, Error>> {
-    loop {
-        let new = rest.len() > *seen && (*seen == 0 || rest.len() > most || head::may_be_whole(rest, *seen));
-        if new && let Some((head, length)) = parse(rest)? {
-            advance(rest, length);
-            *seen = 0;
-            return Poll::Ready(Ok(Some(head)));
-        }
-        *seen = rest.len();
-        // Most heads come alone and whole, and need not be kept to be read.
-        let read = ready!(poll_read(stream, context, |bytes| {
-            let whole = match rest.is_empty() {
-                true => parse(bytes)?,
-                false => None,
-            };
-            if rest.is_empty() {
-                *seen = bytes.len();
-            }
-            let used = whole.as_ref().map_or(0, |(_, length)| *length);
-            rest.extend_from_slice(&bytes[used..]);
-            Ok((bytes.is_empty(), whole))
-        }));
-        match read? {
-            Err(error) => return Poll::Ready(Err(error)),
-            Ok((true, _)) => return Poll::Ready(Ok(None)),
-            Ok((false, Some((head, _)))) => {
-                *seen = 0;
-                return Poll::Ready(Ok(Some(head)));
-            }
-            Ok((false, None)) => {}
-        }
-    }
-}
-
 /// Takes so much of what has been read off its beginning; an empty rest holds no memory.
-pub(super) fn advance(rest: &mut BytesMut, count: usize) {
+pub(crate) fn advance(rest: &mut BytesMut, count: usize) {
     match count == rest.len() {
         true => *rest = BytesMut::new(),
         false => rest.advance(count),
@@ -99,7 +64,7 @@ pub(super) fn advance(rest: &mut BytesMut, count: usize) {
 
 /// Reads once, at most so much; nothing is the end. `much` is whether there was more than could be read the last time: only
 /// then is memory taken to read into, so that a body that comes in crumbs holds no more than it has.
-pub(super) fn poll_bytes(
+pub(crate) fn poll_bytes(
     stream: &mut (impl AsyncRead + Unpin),
     context: &mut Context<'_>,
     most: u64,
@@ -124,7 +89,7 @@ pub(super) fn poll_bytes(
 
 /// Whether there is nothing to read: neither bytes nor an end. Nothing is asked of the operating system unless it has said
 /// that there is something.
-pub(super) fn is_quiet(stream: &mut (impl AsyncRead + Unpin)) -> bool {
+pub(crate) fn is_quiet(stream: &mut (impl AsyncRead + Unpin)) -> bool {
     let mut byte = [0];
     let looks = poll_fn(|context| {
         let read = Pin::new(&mut *stream).poll_read(context, &mut ReadBuf::new(&mut byte));
