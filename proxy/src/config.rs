@@ -27,14 +27,14 @@ pub struct RunArgs {
     #[arg(
         long,
         env = "OUTRIGGER_CA_FILE",
-        default_value = "/var/run/secrets/outrigger/ca.pem"
+        default_value = "/var/run/secrets/kubernetes.io/serviceaccount/ca.pem"
     )]
     ca_file: PathBuf,
     /// The pod's service-account token for audience outrigger
     #[arg(
         long,
         env = "OUTRIGGER_TOKEN_FILE",
-        default_value = "/var/run/secrets/outrigger/token"
+        default_value = "/var/run/secrets/kubernetes.io/serviceaccount/token"
     )]
     token_file: PathBuf,
     /// Name of the pod, for logs

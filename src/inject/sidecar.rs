@@ -20,8 +20,10 @@ pub(super) const INIT: &str = "outrigger-init";
 pub(crate) const PROXY: &str = "outrigger-proxy";
 /// The volume with the bound token and the control plane's certificate authority.
 pub(super) const VOLUME: &str = "outrigger-credentials";
-/// Where the proxy has it.
-pub(super) const CREDENTIALS: &str = "/var/run/secrets/outrigger";
+/// Where both containers have it. It is the place of the token with which a pod speaks to the API, which Kubernetes puts
+/// into every container that has nothing there (its admission plugin ServiceAccount): the sidecar must not speak in the
+/// application's name, and as long as nothing is added to what the webhook answered, the API server does not ask again.
+pub(super) const CREDENTIALS: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The proxy's variable with the probes of the application.
 pub(super) const PROBES: &str = "OUTRIGGER_PROBES";
 

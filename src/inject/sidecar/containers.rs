@@ -37,6 +37,7 @@ pub(super) fn init(options: &Options, settings: &Settings) -> Value {
             json!({"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}}),
         ),
         ("securityContext", security),
+        ("volumeMounts", json!([mount()])),
     ])
 }
 
@@ -127,10 +128,14 @@ pub(in crate::inject) fn variable(value: &impl Serialize) -> String {
 }
 
 fn mounts(options: &Options) -> Vec<Value> {
-    let credentials = json!({"name": VOLUME, "mountPath": CREDENTIALS, "readOnly": true});
-    std::iter::once(credentials)
+    std::iter::once(mount())
         .chain(options.mounts.iter().cloned())
         .collect()
+}
+
+/// Of the credentials. To iptables they are of no use; see [`CREDENTIALS`].
+fn mount() -> Value {
+    json!({"name": VOLUME, "mountPath": CREDENTIALS, "readOnly": true})
 }
 
 /// What the restricted Pod Security level asks for.

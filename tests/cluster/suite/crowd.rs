@@ -60,9 +60,10 @@ pub(crate) fn created() -> Result<()> {
         .last()
         .context("the API server has not called the webhook")?
         .1;
+    // Once for each, if nothing else changes what the webhook has answered; and a few of them are asked for again.
     ensure!(
-        count >= PODS as f64,
-        "the API server has called the webhook {count} times only"
+        (PODS as f64..PODS as f64 * 1.5).contains(&count),
+        "the API server has called the webhook {count} times for {PODS} pods"
     );
     println!(
         "    the webhook as the API server sees it: {:.1} ms (median), {:.1} ms (99th percentile of {count}; estimated from \

@@ -198,6 +198,10 @@ pub(crate) const ACTS: &[&[Chapter]] = &[
         alone(&[
             ("security: what the init container needs", security::with_init),
             (
+                "security: a sidecar cannot speak to the API in its application's name",
+                security::without_the_api,
+            ),
+            (
                 "security: the proxy's user is nobody else's, also in OpenShift's ranges",
                 security::users,
             ),

@@ -137,6 +137,30 @@ async fn created(client: &kube::Client, namespace: &Namespace, pod: &Value) -> R
     Ok(client.request(request).await?)
 }
 
+/// Neither of our containers has the token with which the application speaks to the API.
+pub(crate) fn without_the_api() -> Result<()> {
+    outrigger()?;
+    let namespace = Namespace::injected("security-without-api")?;
+    let pod = namespace.dry_run(&modest("modest"))?;
+    let mut found = Vec::new();
+    for (name, container) in [containers(&pod, "initContainers"), containers(&pod, "containers")].concat() {
+        let mounts = container["volumeMounts"].as_array().context("no mounts")?;
+        let volumes: Vec<_> = mounts
+            .iter()
+            .map(|mount| mount["name"].as_str().unwrap_or_default())
+            .collect();
+        let has_token = volumes.iter().any(|volume| volume.starts_with("kube-api-access"));
+        found.push((name, has_token));
+    }
+    let expected = [
+        ("outrigger-init", false),
+        ("outrigger-proxy", false),
+        ("app", true),
+    ];
+    ensure!(found == expected, "who has the API's token: {found:?}");
+    namespace.delete()
+}
+
 /// An application that runs as the proxy's user would be captured by nobody: the proxy takes another. So it does where
 /// OpenShift gives a namespace users of its own.
 pub(crate) fn users() -> Result<()> {

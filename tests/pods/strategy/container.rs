@@ -48,7 +48,7 @@ fn common() -> Fields {
     let mount = select(vec![
         json!({"name": "data", "mountPath": "/data"}),
         json!({"mountPath": "/var/lib/\u{e4}pp", "name": "data", "readOnly": true, "subPath": "a/b"}),
-        json!({"name": "data", "mountPath": "/var/run/secrets/outrigger"}),
+        json!({"name": "data", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}),
     ]);
     vec![
         required("name", Just(Value::Null)),
