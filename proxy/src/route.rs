@@ -18,6 +18,7 @@ mod matcher;
 mod operations;
 mod path;
 mod redirect;
+mod regex;
 mod retries;
 mod rewrite;
 mod rule;
@@ -34,11 +35,11 @@ pub(crate) use matcher::{authority, authority_of};
 pub use operations::{HeaderOperations, Operations};
 pub use path::canonical;
 pub use redirect::Redirect;
+pub use regex::regex;
 pub(crate) use retries::Ended;
 pub use retries::Retries;
 pub use rewrite::Rewrite;
 pub use rule::{Instead, Mirror, Route};
-pub use text::regex;
 
 use matcher::Asked;
 

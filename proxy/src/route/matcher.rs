@@ -139,7 +139,7 @@ impl Match {
     pub(super) fn prefix(&self) -> Option<&str> {
         match self.conditions.first() {
             Some(Condition::Uri(Text::Prefix(prefix), _)) => Some(prefix),
-            Some(Condition::Uri(Text::Exact(_) | Text::Regex(_), _)) => None,
+            Some(Condition::Uri(Text::Exact(_) | Text::Regex(..), _)) => None,
             _ => Some("/"),
         }
     }

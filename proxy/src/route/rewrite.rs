@@ -1,12 +1,12 @@
 //! What a route makes of a request's path and authority. Used by `http::forward` before the request goes on.
 
+use ::regex::bytes::Regex;
 use http::Uri;
 use http::header::HeaderValue;
 use http::uri::PathAndQuery;
-use regex::bytes::Regex;
 
 use super::path::canonical;
-use super::text::search;
+use super::regex::search;
 use super::{Invalid, InvalidMatch, Match};
 use crate::protocol::mesh;
 

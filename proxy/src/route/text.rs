@@ -2,22 +2,19 @@
 
 use std::fmt;
 
-use regex::bytes::{Regex, RegexBuilder};
+use ::regex::bytes::Regex;
 
 use super::InvalidMatch;
+use super::regex::regex;
 use crate::protocol::mesh;
 use crate::protocol::mesh::string_match::Kind;
-
-/// Longest regular expression that is taken, in characters, and how large it may compile, in bytes: what a user
-/// writes must not be able to exhaust a proxy.
-const REGEX_CHARACTERS: usize = 1024;
-const REGEX_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) enum Text {
     Exact(String),
     Prefix(String),
-    Regex(Regex),
+    /// As it was written, and as it is matched.
+    Regex(String, Regex),
 }
 
 impl Text {
@@ -25,7 +22,10 @@ impl Text {
         Ok(match published.kind.ok_or(InvalidMatch::Unknown)? {
             Kind::Exact(text) => Self::Exact(text),
             Kind::Prefix(text) => Self::Prefix(text),
-            Kind::Regex(text) => Self::Regex(regex(&text).map_err(|why| InvalidMatch::Regex(text, why))?),
+            Kind::Regex(text) => match regex(&text) {
+                Ok(compiled) => Self::Regex(text, compiled),
+                Err(why) => return Err(InvalidMatch::Regex(text, why)),
+            },
         })
     }
 
@@ -33,7 +33,7 @@ impl Text {
         match self {
             Self::Exact(text) => value == text.as_bytes(),
             Self::Prefix(text) => value.starts_with(text.as_bytes()),
-            Self::Regex(regex) => regex.is_match(value),
+            Self::Regex(_, regex) => regex.is_match(value),
         }
     }
 
@@ -44,7 +44,7 @@ impl Text {
             Self::Prefix(text) => value
                 .get(..text.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(text.as_bytes())),
-            Self::Regex(regex) => regex.is_match(value),
+            Self::Regex(_, regex) => regex.is_match(value),
         }
     }
 }
@@ -54,51 +54,9 @@ impl fmt::Display for Text {
         match self {
             Self::Exact(text) => write!(f, "exact {text:?}"),
             Self::Prefix(text) => write!(f, "prefix {text:?}"),
-            Self::Regex(regex) => {
-                let whole = regex.as_str();
-                let inner = whole
-                    .strip_prefix(BEFORE)
-                    .and_then(|rest| rest.strip_suffix(AFTER));
-                write!(f, "regex \"{}\"", inner.unwrap_or(whole))
-            }
+            Self::Regex(text, _) => write!(f, "regex \"{text}\""),
         }
     }
-}
-
-/// What makes a regular expression match the whole value.
-const BEFORE: &str = "^(?:";
-const AFTER: &str = ")$";
-
-/// Compiles a regular expression that must match the whole value, as RE2's full match does in Istio.
-///
-/// # Errors
-/// What is wrong with it, in one line.
-pub fn regex(text: &str) -> Result<Regex, String> {
-    // Compiled alone first: "a)(b" is wrong, but would be right between the parentheses below.
-    search(text)?;
-    build(&format!("{BEFORE}{text}{AFTER}"))
-}
-
-/// Compiles a regular expression that is looked for anywhere in a value.
-///
-/// # Errors
-/// What is wrong with it, in one line.
-pub(crate) fn search(text: &str) -> Result<Regex, String> {
-    if text.chars().count() > REGEX_CHARACTERS {
-        return Err(format!("longer than {REGEX_CHARACTERS} characters"));
-    }
-    build(text)
-}
-
-fn build(text: &str) -> Result<Regex, String> {
-    RegexBuilder::new(text)
-        .size_limit(REGEX_BYTES)
-        .dfa_size_limit(REGEX_BYTES)
-        .build()
-        .map_err(|error| {
-            let error = error.to_string();
-            error.lines().last().unwrap_or_default().trim().to_owned()
-        })
 }
 
 #[cfg(test)]
