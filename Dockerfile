@@ -3,16 +3,14 @@
 
 FROM rust:1-slim-bookworm AS build
 WORKDIR /src
-# Half a megabyte of relocations less in every sidecar's memory. Older C libraries than this image's cannot read it.
-ENV RUSTFLAGS="-C link-arg=-Wl,-z,pack-relative-relocs"
 COPY . .
 # Each by itself: the proxy has no use for all that the control plane asks of their common libraries, and a profile of its own.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    cargo build --profile sidecar --locked --package outrigger-proxy --bins \
+    proxy/build-sidecar \
     && cargo build --profile dist --locked --package outrigger --bins \
     && install -D -t /image/usr/local/bin target/dist/outrigger target/sidecar/outrigger-proxy
 
-# The same Debian as above, as both stages' programs share one C library.
+# The same Debian as above, as the control plane is linked to its C library.
 FROM debian:bookworm-slim AS files
 RUN apt-get update && apt-get install --yes --no-install-recommends iptables && rm -rf /var/lib/apt/lists/*
 COPY --from=build /image /image
