@@ -1,7 +1,7 @@
 //! HTTP/1.1 (RFC 9112) on both sides of the proxy: `server` is a client's connection, `exchange` one request to an
 //! endpoint. Heads stay the bytes that came (`message::Fields`), a read goes into memory that all connections of a thread
-//! share (`scratch`), and an idle connection holds none. Whoever waits for a message reads and writes by itself, without a task behind
-//! the connection. Parsing is `httparse`; what its messages mean is here.
+//! share (`scratch`), and an idle connection holds none. Whoever waits for a message reads and writes by itself, without a
+//! task behind the connection. Parsing is `httparse`; what its messages mean is here.
 //!
 //! Pure: `head`, `framing`, `chunks`, `write`. With a socket: `arriving`, `remaining`, `output`, and the two sides.
 

@@ -111,7 +111,7 @@ mod tests {
         Body::fed(mpsc::channel(1).1)
     }
 
-    /// The fields but for the date, how the body is framed, and whether the connection stays.
+    /// The status, the fields but for the date, how the body is framed, and whether the connection stays.
     fn answered(asked: &str, status: u16, header: &str, body: Body) -> String {
         let (method, version) = match asked.strip_suffix(" 1.0") {
             Some(method) => (method, Version::HTTP_10),
@@ -128,13 +128,15 @@ mod tests {
         }
         let Answer { head, framed, keep } = answer(&asked, true, &mut response);
         let head = String::from_utf8(head).unwrap();
-        let lines = head.strip_suffix("\r\n\r\n").unwrap().split("\r\n").skip(1);
+        let mut lines = head.strip_suffix("\r\n\r\n").unwrap().split("\r\n");
+        let status = &lines.next().unwrap()[9..12];
         let (dates, fields): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with("date: "));
         assert_eq!(dates.len(), 1, "{head}");
         let then = if keep { "stays" } else { "closes" };
-        format!("{} {framed:?}, {then}", fields.join(", "))
-            .trim_start()
-            .into()
+        match fields.is_empty() {
+            true => format!("{status}: {framed:?}, {then}"),
+            false => format!("{status} {}: {framed:?}, {then}", fields.join(", ")),
+        }
     }
 
     #[test]
@@ -143,45 +145,48 @@ mod tests {
         for (found, expected) in [
             (
                 answered("GET", 200, "", hi()),
-                "content-length: 2 Length(2), stays",
+                "200 content-length: 2: Length(2), stays",
             ),
             (
                 answered("GET", 200, "", none()),
-                "content-length: 0 Length(0), stays",
+                "200 content-length: 0: Length(0), stays",
             ),
             (
                 answered("GET", 200, "", streamed()),
-                "transfer-encoding: chunked Chunked, stays",
+                "200 transfer-encoding: chunked: Chunked, stays",
             ),
             (
                 answered("GET", 200, "content-length: 2", streamed()),
-                "content-length: 2 Length(2), stays",
+                "200 content-length: 2: Length(2), stays",
             ),
-            (answered("GET 1.0", 200, "", streamed()), "UntilClose, closes"),
+            (
+                answered("GET 1.0", 200, "", streamed()),
+                "200: UntilClose, closes",
+            ),
             (
                 answered("HEAD", 200, "", hi()),
-                "content-length: 2 Length(0), stays",
+                "200 content-length: 2: Length(0), stays",
             ),
-            (answered("HEAD", 200, "", none()), "Length(0), stays"),
+            (answered("HEAD", 200, "", none()), "200: Length(0), stays"),
             (
                 answered("HEAD", 200, "content-length: 9", none()),
-                "content-length: 9 Length(0), stays",
+                "200 content-length: 9: Length(0), stays",
             ),
             (
                 answered("GET", 204, "content-length: 0", none()),
-                "Length(0), stays",
+                "204: Length(0), stays",
             ),
             (
                 answered("GET", 304, "content-length: 9", none()),
-                "content-length: 9 Length(0), stays",
+                "304 content-length: 9: Length(0), stays",
             ),
             (
                 answered("CONNECT", 405, "", hi()),
-                "content-length: 2 Length(2), stays",
+                "405 content-length: 2: Length(2), stays",
             ),
             (
                 answered("GET", 200, "connection: close", none()),
-                "connection: close, content-length: 0 Length(0), closes",
+                "200 connection: close, content-length: 0: Length(0), closes",
             ),
         ] {
             assert_eq!(found, expected);
